@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The line between a guest and its tender: the address map, the doorbell and the control page. docs/abi.md explains
+ * it at length. Everything in guest memory is untrusted to the host; the host copies what it needs once, validates
+ * the copy, then acts.
+ *
+ * Address map (virtual = guest physical, 4 KiB pages; the page tables belong to the host and are not mapped):
+ *
+ *   0            .. PPCE_IMAGE_BASE   nothing: a null pointer plus any small offset faults
+ *   PPCE_IMAGE_BASE, memory_mib long  segments of the ELF file with their own rights (W^X), then the heap (RW), a guard
+ *                                     page, and the stack (RW) at the end
+ *   guard page, then the IO window    control page (struct ppce_io), request buffer, response buffer (RW, no exec)
+ *   guard page, then host pages       descriptor tables and stubs (no access from ring 3 but the syscall stub: r-x)
+ *   doorbell page                     a write there leaves the VM; nothing is behind it
+ *
+ * A guest finds struct ppce_io by the auxiliary vector entry AT_PPCE on its initial stack; without that entry the
+ * program runs as a plain Linux process and must not touch any of this.
+ */
+#ifndef PPCE_ABI_H
+#define PPCE_ABI_H
+
+#include <stdint.h>
+
+#define PPCE_PAGE	4096u
+#define PPCE_IMAGE_BASE 0x100000u	/* lowest address of a segment; ppce-cc links there */
+#define AT_PPCE		0x50504345u	/* auxv type; value: address of struct ppce_io */
+#define PPCE_IO_TEXT	2048u		/* bytes of ppce_io.text */
+#define PPCE_IO_RANDOM	256u		/* bytes of ppce_io.random */
+
+enum ppce_backend {
+	PPCE_BACKEND_KVM = 1,	  /* doorbell: a one-byte store to ppce_io.doorbell */
+	PPCE_BACKEND_PROCESS = 2, /* doorbell: sendto(ppce_io.doorbell_fd, 1 byte), then recvfrom of 1 byte on it */
+};
+
+/* What a guest may ask for: set .call and .arg, ring the doorbell, read .result (negative: -errno).
+ * A call that is not in this list, or an argument out of range, ends the instance. */
+enum ppce_call {
+	PPCE_CALL_WAIT = 1,   /* arg[0]: bytes of the response to the current request that stand in the response buffer
+			       * (0 on the first call, which is where the snapshot is taken). Returns when the next
+			       * request stands in the request buffer; result = its length in bytes. */
+	PPCE_CALL_LOG = 2,    /* arg[0]: severity 3 error .. 7 debug (RFC 5424); arg[1]: bytes in .text, 0..PPCE_IO_TEXT.
+			       * Over the rate limit lines are dropped silently. result 0 */
+	PPCE_CALL_RANDOM = 3, /* refills .random from the host's getrandom(2); result = PPCE_IO_RANDOM */
+	PPCE_CALL_EXIT = 4,   /* arg[0]: exit status; does not return. During boot it fails the image */
+	PPCE_CALL_PANIC = 5,  /* arg[1]: bytes in .text, the reason; does not return */
+};
+
+/* The control page. The host writes every field of the first group before each entry into the guest and reads none of
+ * it back. The guest's clock is: ns = base_ns + (rdtsc - tsc) * tsc_mult >> 32 (128-bit product). */
+struct ppce_io {
+	/* host to guest */
+	uint32_t abi;		/* PPCE_ABI_VERSION */
+	uint32_t backend;	/* enum ppce_backend */
+	uint64_t doorbell;	/* address to store to (KVM) */
+	int32_t doorbell_fd;	/* descriptor to ring (process) */
+	uint32_t random_left;	/* fresh bytes in .random: PPCE_IO_RANDOM at entry; the guest counts it down */
+	uint64_t heap_start, heap_end; /* page-aligned; [start, end) is zero at boot, for brk and mmap */
+	uint64_t request_at, request_max;   /* request buffer: address, bytes */
+	uint64_t response_at, response_max; /* response buffer: address, bytes */
+	uint64_t tsc, tsc_mult;	    /* TSC when the two clocks below were read; ns per tick, 32.32 fixed point */
+	uint64_t realtime_ns, monotonic_ns;
+	/* guest to host, and the answer */
+	uint32_t call; /* enum ppce_call */
+	uint32_t pad;
+	uint64_t arg[4];
+	int64_t result;
+	uint8_t random[PPCE_IO_RANDOM]; /* fresh at every boot, clone and request; never the same for two instances */
+	char text[PPCE_IO_TEXT];
+};
+_Static_assert(sizeof(struct ppce_io) <= PPCE_PAGE, "the control page is one page");
+
+#endif

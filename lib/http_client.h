@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * An HTTP/1.1 client on libuv and llhttp: asynchronous for daemons, with a blocking wrapper for the command line. The
+ * peer's answer is untrusted: lengths and times are bounded. Connections to TCP peers are kept and reused (up to
+ * 8 idle per address, 30 s).
+ */
+#ifndef LIB_HTTP_CLIENT_H
+#define LIB_HTTP_CLIENT_H
+
+#include "lib/http.h"
+
+struct http_call {		 /* what to send; strings are copied before http_call_start() returns */
+	const char *address;	 /* "unix:/path" or "host:port" (IP address) */
+	const char *host;	 /* Host field; NULL: "localhost" */
+	const char *method;
+	const char *target;
+	const struct http_field *fields; /* no framing fields */
+	unsigned nfields;
+	const void *body;
+	size_t body_len;
+	unsigned timeout_ms;	 /* of the whole call */
+	size_t answer_bytes;	 /* body larger: ERR_BAD_GATEWAY */
+};
+
+struct http_reply { /* valid during the callback only; hop-by-hop fields removed */
+	int status;
+	const struct http_field *fields;
+	unsigned nfields;
+	const char *body; /* NUL-terminated */
+	size_t body_len;
+};
+
+struct http_client;
+struct http_client *http_client_new(uv_loop_t *loop);
+void http_client_free(struct http_client *c); /* closes idle connections; no call may be running */
+
+/* Exactly one of reply and err is non-NULL. err->kind: ERR_UNAVAILABLE (no connection), ERR_TIMEOUT, ERR_BAD_GATEWAY. */
+typedef void http_reply_fn(void *ctx, const struct http_reply *reply, const struct err *err);
+void http_call_start(struct http_client *c, const struct http_call *call, http_reply_fn *done, void *ctx);
+
+/* Blocking: body (malloc'd, NUL-terminated) and status out. A problem+json answer becomes an error with its kind and
+ * detail. Returns 0 for 2xx. */
+int http_call_sync(const struct http_call *call, int *status, char **body, struct err *err);
+
+#endif
