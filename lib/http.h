@@ -50,7 +50,9 @@ struct http_exchange {
 	uint64_t started_ns;  /* CLOCK_MONOTONIC when the first byte of the request arrived */
 	uint64_t received_ns; /* when the request was complete */
 	void *user;	      /* the handler's own */
-	void (*on_gone)(struct http_exchange *x); /* optional: the client went away; http_respond() is still owed */
+	/* Optional: the client closed its side or the connection broke; http_respond() is still owed, and an answer is
+	 * still sent where the client can take it. */
+	void (*on_gone)(struct http_exchange *x);
 };
 
 struct http_answer {
@@ -58,10 +60,12 @@ struct http_answer {
 	const char *content_type; /* NULL: none */
 	const void *body;	  /* copied */
 	size_t body_len;
-	const struct http_field *fields; /* further fields; framing fields (Content-Length, Connection, ...) not allowed */
+	const struct http_field *fields; /* further fields */
 	unsigned nfields;
 	bool close;
 };
+/* Framing fields in `fields` are left out; a field that would break the framing (a name that is no token, a control
+ * character in a value) turns the whole answer into a 500. */
 
 typedef void http_handler(void *ctx, struct http_exchange *x);
 
@@ -72,6 +76,8 @@ struct http_server *http_server_start(uv_loop_t *loop, int fd, const struct http
 				      void *ctx, struct err *err);
 /* Listens on "host:port" (host an IP address, [v6] in brackets; port 0 picks one). The bound address is in `bound`. */
 int http_bind_tcp(const char *address, char *bound, size_t bound_size, struct err *err);
+/* For Unix sockets: from now on, connections of other users than root and our own are closed at accept. */
+void http_server_check_peers(struct http_server *s);
 /* Stops accepting, closes idle connections, lets running exchanges end; frees itself when all are closed. */
 void http_server_stop(struct http_server *s);
 
@@ -79,8 +85,16 @@ void http_respond(struct http_exchange *x, const struct http_answer *answer);
 /* problem+json (RFC 9457): {"type":"about:blank","title","status","code","detail","request_id"}. With retry_after > 0 a
  * Retry-After header. `detail` is shown to the client: no inner details. */
 void http_problem(struct http_exchange *x, enum err_kind kind, unsigned retry_after, const char *detail);
+/* The same with further fields. */
+void http_problem_fields(struct http_exchange *x, enum err_kind kind, unsigned retry_after, const char *detail,
+			 const struct http_field *fields, unsigned nfields);
 /* Value of a field, case-insensitive, or NULL. */
 const char *http_field_get(const struct http_exchange *x, const char *name);
 const char *http_status_text(int status);
+/* Fields that belong to one connection and are never passed on: Connection, Keep-Alive, Proxy-*, TE, Trailer, Upgrade,
+ * Transfer-Encoding, and Content-Length, which is made anew. */
+bool http_field_hop_by_hop(const char *name);
+/* Is the name a token and the value free of control characters? */
+bool http_field_valid(const struct http_field *field);
 
 #endif
