@@ -24,7 +24,7 @@ struct rest_route {
 	const char *pattern; /* "/v1/images/{name}" */
 	void (*handle)(struct rest_call *call); /* must answer, now or later, by rest_reply/rest_fail */
 	const char *summary; /* for openapi.json */
-	const char *const *keys; /* NULL: no body. Else allowed keys of the JSON object, NULL-terminated; "name!" required;
+	const char *const *keys; /* NULL: no body (an empty object passes). Else allowed keys of the JSON object, NULL-terminated; "name!" required;
 				  * an unknown key is 400 and names the nearest allowed one */
 };
 
@@ -40,8 +40,12 @@ struct rest_config {
 struct rest *rest_new(const struct rest_config *config);
 void rest_free(struct rest *r);
 void rest_handle(void *rest, struct http_exchange *x);
+/* Serves it on a Unix socket at `path`, with the default limits; only root and our own user may connect. The socket
+ * file stays behind when the server is stopped. */
+struct http_server *rest_listen_unix(uv_loop_t *loop, const char *path, struct rest *rest, struct err *err);
 
 void rest_reply(struct rest_call *call, int status, json_t *body); /* steals body; NULL: empty answer */
+/* The text of ERR_INTERNAL and ERR_CONFIG goes to the log, and to the client only over a Unix socket. */
 void rest_fail(struct rest_call *call, const struct err *err);
 
 /* A handler that answers later keeps the call alive with this copy; rest_reply/rest_fail free it. */
