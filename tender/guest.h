@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A guest above its backend: the control page, the calls behind the doorbell, boot, requests, reset. Every word read
+ * from the guest is copied once and checked before use; addresses never come from the guest, only lengths.
+ */
+#ifndef TENDER_GUEST_H
+#define TENDER_GUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tender/backend.h"
+#include "tender/snapshot.h"
+
+/* One line of the guest's log: untrusted bytes made printable, NUL-terminated. */
+typedef void guest_log_fn(int severity, const char *line);
+
+struct guest {
+	struct vm vm;
+	struct snapshot snapshot;
+	guest_log_fn *log;
+	char reason[PPCE_REASON_SIZE]; /* after GUEST_CRASHED: why, for operators */
+	unsigned log_budget;	       /* lines left in this request; more are dropped */
+};
+
+enum guest_end {
+	GUEST_WAITING, /* it waits for a request; `response_len` bytes of answer stand in the response buffer */
+	GUEST_CRASHED, /* exception, exit, forbidden call */
+	GUEST_DEADLINE,
+	GUEST_BAD_ANSWER, /* it gave a length beyond its buffer */
+};
+
+/* Boots `image_fd`, runs the warm-up request and writes the snapshot to `memory_fd` (an empty file). ERR_INVALID: the
+ * image is at fault, err->text says how; ERR_TIMEOUT: not ready within deadline_ms. */
+int guest_boot(struct guest *g, int image_fd, int memory_fd, uint32_t deadline_ms, struct ppce_manifest *manifest,
+	       struct err *err);
+/* Makes this guest a clone of the snapshot. */
+int guest_clone(struct guest *g, int snapshot_fd, struct err *err);
+/* Where a request of `len` bytes is to be written, or NULL if it is larger than the image's buffer. */
+uint8_t *guest_request_buffer(struct guest *g, size_t len);
+/* Hands over the request of `len` bytes that stands in that buffer and runs the guest until it answers. */
+int guest_serve(struct guest *g, size_t len, uint64_t deadline_ns, enum guest_end *end, size_t *response_len,
+		struct err *err);
+/* Back to the snapshot, with resident pages as the warm-up leaves them. */
+int guest_reset(struct guest *g, struct err *err);
+void guest_destroy(struct guest *g);
+
+#endif
