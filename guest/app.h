@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The library's upper half, internal header: the request loop, requests and responses. Ordinary C on libc, the same
+ * code in a guest and under plain Linux. Bytes of a request are untrusted; wire_request_decode() checks them first. */
+#ifndef GUEST_APP_H
+#define GUEST_APP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ppce/ppce.h>
+#include <ppce/wire.h>
+
+#define APP_HEADER_BYTES 8192 /* names and values of all header fields of one response, with their NULs */
+
+/* The limits of the manifest with its defaults filled in, in bytes. */
+size_t app_request_max(void);
+size_t app_response_max(void);
+
+/* request.c: views of a decoded message; `headers` has room for PPCE_HEADERS_MAX. -1 if a text holds a NUL byte. */
+int app_request_view(const struct wire_request *wire, struct ppce_header *headers, struct ppce_request *req);
+
+/* response.c: builds straight into `buffer` (4-byte aligned, at least 4 KiB). */
+struct ppce_response {
+	uint8_t *buffer;
+	size_t size;
+	size_t body_len;
+	int status; /* 0: not set yet */
+	bool failed;
+	uint32_t nfields;
+	struct wire_field fields[PPCE_HEADERS_MAX]; /* references into text[] until app_response_finish() */
+	size_t text_len;
+	char text[APP_HEADER_BYTES];
+};
+
+void app_response_begin(struct ppce_response *res, void *buffer, size_t size);
+/* Writes head, field table and strings around the body that already stands in the buffer; returns the whole length.
+ * A failed or empty response becomes a 500 without a body; `handler_result` non-zero means failed. */
+size_t app_response_finish(struct ppce_response *res, int handler_result);
+
+/* loop.c: one request of `len` bytes at `request`; the response goes to `response`; returns its length. */
+size_t app_serve(const void *request, size_t len, void *response, size_t response_max);
+_Noreturn void app_guest_loop(void);
+
+/* plain.c: the program as a plain Linux process; returns the exit status. serve.c: --serve. */
+int app_plain(int argc, char **argv);
+int app_http_server(const char *address);
+
+/* A request in parts, to be laid out as the proxy would. */
+struct app_ask {
+	const char *method, *path, *query;
+	const char *user, *label;
+	struct ppce_header headers[PPCE_HEADERS_MAX];
+	size_t nheaders;
+	const char *body;
+	size_t body_len;
+};
+/* Encodes into `out`; 0 if it does not fit or a field is not valid, else the length. Names become lower-case. */
+size_t app_ask_encode(const struct app_ask *ask, void *out, size_t size);
+
+#endif

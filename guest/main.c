@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * main() of every image. Inside a guest it takes requests until the host ends the instance; under plain Linux it is a
+ * command-line program. */
+#include "guest/app.h"
+#include "guest/os.h"
+
+int main(int argc, char **argv)
+{
+	if (los_io)
+		app_guest_loop();
+	return app_plain(argc, argv);
+}
