@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading YAML with errors that name file and line: a thin layer over libyaml's document interface. Aliases and tags
- * are refused, depth is capped at 16, size at 1 MiB, duplicate keys are errors.
+ * Reading YAML with errors that name file and line: a small tree made from libyaml's events. One document a file.
+ * Anchors, aliases and tags are refused, depth is capped at 16, size at 1 MiB, entries of one list or map at 4096;
+ * keys are scalars, and a key given twice is an error. An empty value ("key:") is an empty scalar.
  */
 #ifndef LIB_YAML_H
 #define LIB_YAML_H
