@@ -10,16 +10,16 @@
 #include "lib/http.h"
 
 struct http_call {		 /* what to send; strings are copied before http_call_start() returns */
-	const char *address;	 /* "unix:/path" or "host:port" (IP address) */
+	const char *address;	 /* "unix:/path" or "host:port" (IP address, [v6] in brackets) */
 	const char *host;	 /* Host field; NULL: "localhost" */
 	const char *method;
 	const char *target;
-	const struct http_field *fields; /* no framing fields */
+	const struct http_field *fields; /* framing fields and Host are left out */
 	unsigned nfields;
 	const void *body;
 	size_t body_len;
-	unsigned timeout_ms;	 /* of the whole call */
-	size_t answer_bytes;	 /* body larger: ERR_BAD_GATEWAY */
+	unsigned timeout_ms;	 /* of the whole call, in steps of about 50 ms; 0: 30 s */
+	size_t answer_bytes;	 /* body larger: ERR_BAD_GATEWAY; 0: 1 MiB */
 };
 
 struct http_reply { /* valid during the callback only; hop-by-hop fields removed */
@@ -32,14 +32,21 @@ struct http_reply { /* valid during the callback only; hop-by-hop fields removed
 
 struct http_client;
 struct http_client *http_client_new(uv_loop_t *loop);
-void http_client_free(struct http_client *c); /* closes idle connections; no call may be running */
+/* Closes all connections; calls that still run get ERR_UNAVAILABLE. Its memory goes when the loop has run once more. */
+void http_client_free(struct http_client *c);
 
-/* Exactly one of reply and err is non-NULL. err->kind: ERR_UNAVAILABLE (no connection), ERR_TIMEOUT, ERR_BAD_GATEWAY. */
+/* From now on every connection is closed after its call. */
+void http_client_keep_none(struct http_client *c);
+
+/* Called once for each call, never from within http_call_start(). A call on a kept connection that turns out to be closed
+ * is sent again on a new one, once, and only if its method is idempotent and no byte of an answer came.
+ * Exactly one of reply and err is non-NULL. err->kind: ERR_UNAVAILABLE (no connection), ERR_TIMEOUT, ERR_BAD_GATEWAY. */
 typedef void http_reply_fn(void *ctx, const struct http_reply *reply, const struct err *err);
 void http_call_start(struct http_client *c, const struct http_call *call, http_reply_fn *done, void *ctx);
 
 /* Blocking: body (malloc'd, NUL-terminated) and status out. A problem+json answer becomes an error with its kind and
- * detail. Returns 0 for 2xx. */
+ * detail. Returns 0 for 2xx; otherwise -1, *body NULL, and *status 0 if there was no answer.
+ * Either may be NULL. */
 int http_call_sync(const struct http_call *call, int *status, char **body, struct err *err);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -97,4 +98,26 @@ void http_request_id(char out[27])
 	for (size_t i = 26; i-- > sizeof(prefix); n >>= 5)
 		out[i] = digits[n & 31];
 	out[26] = '\0';
+}
+
+int http_address_parse(const char *text, struct sockaddr_storage *out, struct err *err)
+{
+	char host[64];
+	const char *colon = strrchr(text, ':');
+	bool v6 = text[0] == '[';
+	size_t len = colon ? (size_t)(colon - text) : 0;
+
+	if (!colon || len >= sizeof(host) || len < 3 || (v6 && colon[-1] != ']') ||
+	    strspn(colon + 1, "0123456789") == 0 || colon[1 + strspn(colon + 1, "0123456789")] ||
+	    strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
+		return err_set(err, ERR_INVALID, "'%s' is not ADDRESS:PORT (as 127.0.0.1:8080 or [::1]:8080)", text);
+	memcpy(host, text + v6, len - 2 * v6);
+	host[len - 2 * v6] = '\0';
+	memset(out, 0, sizeof(*out));
+	int port = atoi(colon + 1);
+	int e = v6 ? uv_ip6_addr(host, port, (struct sockaddr_in6 *)out)
+		   : uv_ip4_addr(host, port, (struct sockaddr_in *)out);
+	if (e)
+		return err_set(err, ERR_INVALID, "'%s' is not an IP address and port", text);
+	return 0;
 }

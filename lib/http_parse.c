@@ -184,7 +184,7 @@ static bool host_valid(const char *v)
 	return true;
 }
 
-static bool list_has(const char *list, const char *word)
+bool http_list_has(const char *list, const char *word)
 {
 	size_t n = strlen(word);
 	while (*list) {
@@ -213,7 +213,7 @@ static int note_field(struct http_message *m, struct framing_fields *f, const ch
 			f->content_length++;
 			return parse_length(value, &f->length, err);
 		}
-		if (strcasecmp(name, "connection") == 0 && list_has(value, "upgrade"))
+		if (strcasecmp(name, "connection") == 0 && http_list_has(value, "upgrade"))
 			f->connection_upgrade++;
 		break;
 	case 't':

@@ -76,8 +76,13 @@ int http_answer_head(struct http_message *m, char *bytes, size_t len, bool head_
 int http_message_body(struct http_message *m, const char *bytes, size_t len, size_t *used, struct buf *body,
 		      size_t body_max, struct err *err);
 
+/* "192.0.2.1:80" or "[2001:db8::1]:80", no names. */
+int http_address_parse(const char *text, struct sockaddr_storage *out, struct err *err);
+
 /* Character classes, also used for what is sent. */
 bool http_is_token(const char *s, size_t len);
 bool http_is_value(const char *s, size_t len);
+/* Does a comma-separated list have this word? Case-insensitive. */
+bool http_list_has(const char *list, const char *word);
 
 #endif

@@ -239,28 +239,6 @@ void http_server_check_peers(struct http_server *s)
 
 /* ---- binding ---- */
 
-static int parse_address(const char *text, struct sockaddr_storage *out, struct err *err)
-{
-	char host[64];
-	const char *colon = strrchr(text, ':');
-	bool v6 = text[0] == '[';
-	size_t len = colon ? (size_t)(colon - text) : 0;
-
-	if (!colon || len >= sizeof(host) || len < 3 || (v6 && colon[-1] != ']') ||
-	    strspn(colon + 1, "0123456789") == 0 || colon[1 + strspn(colon + 1, "0123456789")] ||
-	    strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
-		return err_set(err, ERR_INVALID, "'%s' is not ADDRESS:PORT (as 127.0.0.1:8080 or [::1]:8080)", text);
-	memcpy(host, text + v6, len - 2 * v6);
-	host[len - 2 * v6] = '\0';
-	memset(out, 0, sizeof(*out));
-	int port = atoi(colon + 1);
-	int e = v6 ? uv_ip6_addr(host, port, (struct sockaddr_in6 *)out)
-		   : uv_ip4_addr(host, port, (struct sockaddr_in *)out);
-	if (e)
-		return err_set(err, ERR_INVALID, "'%s' is not an IP address and port", text);
-	return 0;
-}
-
 static int name_bound(int fd, char *bound, size_t size, struct err *err)
 {
 	struct sockaddr_storage addr;
@@ -278,7 +256,7 @@ int http_bind_tcp(const char *address, char *bound, size_t bound_size, struct er
 {
 	struct sockaddr_storage addr;
 	int one = 1;
-	if (parse_address(address, &addr, err))
+	if (http_address_parse(address, &addr, err))
 		return -1;
 	socklen_t len = addr.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
