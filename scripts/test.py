@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+"""All tests, stage by stage, counted. Called by scripts/test, which sees to the packages."""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import harness  # noqa: E402
+
+FUZZ_SECONDS = int(os.environ.get("PPCE_FUZZ_SECONDS", "5"))
+SANITIZE = ["-Db_sanitize=address,undefined", "-Db_lundef=false"]
+
+
+class Count:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.problems = []
+
+    def one(self, good, what):
+        self.add(int(good), int(not good), what)
+
+    def add(self, passed, failed, what, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+        if failed:
+            self.problems.append(what)
+
+
+def run(args, timeout=1200, env=None, quiet=True):
+    """Exit code of a command; its output is shown when it fails, or always with quiet=False."""
+    try:
+        done = subprocess.run(args, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE if quiet else None, stderr=subprocess.STDOUT if quiet else None,
+                              text=True, errors="replace", timeout=timeout)
+    except subprocess.TimeoutExpired as e:
+        print(f"{args[0]}: not done after {timeout} s", e.stdout if quiet else "")
+        return 124
+    if quiet and done.returncode:
+        print(done.stdout[-12000:])
+    return done.returncode
+
+
+def build(count, name, directory, options=(), env=None):
+    code = run(["scripts/build", directory, *options], env={"NINJA_QUIET": "1", **(env or {})})
+    count.one(code == 0, name)
+    return code == 0
+
+
+def unit(count, directory, env=None):
+    """meson test; a cmocka program counts as many as it has tests."""
+    code = run(["meson", "test", "-C", directory, "--print-errorlogs", "--num-processes", "2"], env=env)
+    log = ROOT / directory / "meson-logs" / "testlog.json"
+    records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    failed = 0
+    for record in records:
+        text = (record.get("stdout") or "") + (record.get("stderr") or "")
+        total = sum(int(n) for n in re.findall(r"\[=+\] (\d+) test\(s\) run\.", text))
+        good = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test\(s\)\.", text))
+        if record["result"] == "SKIP":
+            count.add(0, 0, record["name"], skipped=1)
+        elif record["result"] in ("OK", "EXPECTEDFAIL"):
+            count.add(max(good, 1), 0, record["name"])
+        else:
+            bad = max(total - good, 1)
+            failed += bad
+            count.add(good, bad, f"{directory}: {record['name']}")
+    if not records or (code and not failed):
+        count.one(False, f"{directory}: meson test ended with {code}")
+
+
+def stage_build(count, _):
+    return build(count, "build with gcc", "build", env={"CC": "gcc"})
+
+
+def stage_unit(count, _):
+    unit(count, "build")
+
+
+def stage_e2e(count, options):
+    report = ROOT / "build" / "pytest.xml"
+    report.unlink(missing_ok=True)
+    code = run([sys.executable, "-m", "pytest", "-q", "--junitxml", str(report), *options.pytest], timeout=1500,
+               quiet=False, env={"PPCE_BUILD": str(ROOT / "build"), "PYTHONDONTWRITEBYTECODE": "1"})
+    if not report.exists():
+        count.one(False, f"pytest ended with {code} and no report")
+        return
+    cases = list(ET.parse(report).getroot().iter("testcase"))
+    bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
+    skipped = [c for c in cases if c.find("skipped") is not None]
+    good = [c for c in cases if c not in bad and c not in skipped]
+    for case in bad:
+        count.one(False, f"{case.get('classname')}.{case.get('name')}")
+    count.add(len(good), 0, "", skipped=len(skipped))
+    options.backends = {b for b in ("kvm", "process") if any(b in c.get("name") for c in good)}
+    if code and not bad:
+        count.one(False, f"pytest ended with {code}")
+
+
+def stage_clang(count, _):
+    build(count, "build with clang", "build-clang", env={"CC": "clang"})
+
+
+def stage_asan(count, _):
+    """The host code under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    if build(count, "build with sanitizers", "build-asan", SANITIZE, env={"CC": "gcc"}):
+        unit(count, "build-asan", {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
+                                   "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
+
+
+def stage_fuzz(count, _):
+    """Every fuzz target for a few seconds, from the seeds in corpus/TARGET beside its source, if there are any."""
+    if not build(count, "build of the fuzz targets", "build-fuzz", ["-Dfuzz=true", "-Db_lundef=false"],
+                 env={"CC": "clang"}):
+        return
+    for target in sorted((ROOT / "build-fuzz" / "tests").glob("*/fuzz_*")):
+        if target.is_dir() or not os.access(target, os.X_OK):
+            continue
+        work = target.with_suffix(".work")
+        work.mkdir(exist_ok=True)
+        seeds = ROOT / "tests" / target.parent.name / "corpus" / target.name
+        code = run([str(target), f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", "-timeout=10", "-verbosity=0",
+                    f"-artifact_prefix={work}/", str(work), *([str(seeds)] if seeds.is_dir() else [])],
+                   timeout=FUZZ_SECONDS + 60)
+        count.one(code == 0, f"fuzz target {target.name}")
+
+
+def sources(*endings):
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
+    if len(listed) < 2:  # not a git checkout
+        listed = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if not str(p.relative_to(ROOT)).startswith("build")]
+    return [f for f in listed if f.endswith(endings) and (ROOT / f).exists()]
+
+
+def stage_style(count, _):
+    count.one(run(["clang-format", "--dry-run", "-Werror", *sources(".c", ".h")]) == 0, "clang-format")
+    scripts = [f for f in sources("") if f.startswith(("scripts/", ".ci/")) and not f.endswith(".py")] + \
+              [f for f in ("guest/ppce-cc", "guest/ppce-cc.in") if (ROOT / f).exists()]
+    shell = [f for f in scripts if (ROOT / f).read_text(errors="replace").startswith(("#!/bin/sh", "#!/bin/bash"))]
+    count.one(run(["shellcheck", *shell]) == 0, "shellcheck")
+
+
+def stage_lint(count, _):
+    count.one(run(["cppcheck", "-q", "-j2", "--error-exitcode=1", "--enable=warning,portability", "--inline-suppr",
+                   "--suppress=missingIncludeSystem", "--suppress=normalCheckLevelMaxBranches", "--library=posix",
+                   "-D__x86_64__", "-I.", "-Iinclude",
+                   *[d for d in ("lib", "policy", "auth", "vmmd", "proxy", "tender", "cli") if (ROOT / d).is_dir()]],
+                  timeout=600) == 0, "cppcheck")
+
+
+STAGES = {
+    "build": stage_build,
+    "unit": stage_unit,
+    "e2e": stage_e2e,
+    "asan": stage_asan,
+    "clang": stage_clang,
+    "fuzz": stage_fuzz,
+    "style": stage_style,
+    "lint": stage_lint,
+}
+QUICK = ("build", "unit", "e2e")
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="scripts/test", description="Build and test everything.")
+    parser.add_argument("--quick", action="store_true", help=f"only the stages {', '.join(QUICK)}")
+    parser.add_argument("-k", dest="pytest_k", metavar="EXPR", help="only end-to-end tests that match (pytest -k)")
+    parser.add_argument("stage", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; default: all")
+    options = parser.parse_args(argv)
+    unknown = [s for s in options.stage if s not in STAGES]
+    if unknown:
+        parser.error(f"no stage {unknown[0]}; there are {', '.join(STAGES)}")
+    options.stages = options.stage or (QUICK if options.quick else list(STAGES))
+    options.pytest = ["-k", options.pytest_k] if options.pytest_k else []
+    options.backends = set()
+    return options
+
+
+def main(argv):
+    options = parse(argv)
+    count = Count()
+    kvm = harness.kvm_usable()
+    if kvm:
+        os.environ["PPCE_MUST_KVM"] = "1"  # a backend that works here must not be skipped by mistake
+    print(f"/dev/kvm {'works: both backends are tested' if kvm else 'does not work: only backend process is tested'}",
+          flush=True)
+    for name in options.stages:
+        begin, before = time.monotonic(), (count.passed, count.failed)
+        print(f"== {name}", flush=True)
+        go_on = STAGES[name](count, options)
+        print(f"== {name}: {count.passed - before[0]} passed, {count.failed - before[1]} failed "
+              f"({time.monotonic() - begin:.0f} s)", flush=True)
+        if name == "build" and not go_on:
+            break  # nothing to test
+    for problem in count.problems:
+        print("FAILED", problem)
+    print(f"Backends that ran end to end: {' and '.join(sorted(options.backends)) or 'none'}"
+          f" (/dev/kvm {'works' if kvm else 'does not work'}); {count.skipped} tests skipped")
+    print(f"{count.passed} passed, {count.failed} failed", flush=True)
+    return 1 if count.failed or not count.passed else 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main(sys.argv[1:]))
+    sys.exit(130)
