@@ -114,6 +114,14 @@ void rest_fail(struct rest_call *call, const struct err *err)
 	finish(f);
 }
 
+void rest_fail_after(struct rest_call *call, const struct err *err, unsigned seconds)
+{
+	struct full_call *f = (struct full_call *)call;
+	count(f->rest, err_http_status(err->kind));
+	http_problem(call->x, err->kind, seconds, err->text);
+	finish(f);
+}
+
 struct rest_call *rest_defer(struct rest_call *call)
 {
 	struct full_call *f = (struct full_call *)call, *copy;

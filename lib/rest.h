@@ -47,6 +47,8 @@ struct http_server *rest_listen_unix(uv_loop_t *loop, const char *path, struct r
 void rest_reply(struct rest_call *call, int status, json_t *body); /* steals body; NULL: empty answer */
 /* The text of ERR_INTERNAL and ERR_CONFIG goes to the log, and to the client only over a Unix socket. */
 void rest_fail(struct rest_call *call, const struct err *err);
+/* The same with Retry-After in seconds (>= 1); rest_fail() says 1 where the kind is of the passing sort. */
+void rest_fail_after(struct rest_call *call, const struct err *err, unsigned seconds);
 
 /* A handler that answers later keeps the call alive with this copy; rest_reply/rest_fail free it. */
 struct rest_call *rest_defer(struct rest_call *call);
