@@ -284,8 +284,8 @@ static int take_head(struct conn *k, struct err *err)
 		k->in_body = true;
 		return 1;
 	}
-	if (k->msg.status == 101 || ++k->informational > INFORMATIONAL_MAX)
-		return err_set(err, ERR_INVALID, "an informational answer that was not asked for");
+	if (++k->informational > INFORMATIONAL_MAX)
+		return err_set(err, ERR_INVALID, "too many informational answers");
 	return k->start < k->end ? 1 : 0;
 }
 

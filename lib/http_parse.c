@@ -95,7 +95,8 @@ static int on_message_complete(llhttp_t *ll)
 static int refuse(struct http_message *m, enum err_kind kind, const char *why)
 {
 	err_set(m->err, kind, "%s", why);
-	return HPE_USER;
+	m->refused = true;
+	return HPE_USER; /* for some callbacks llhttp turns this into an error of its own */
 }
 
 static int on_chunk_header(llhttp_t *ll)
@@ -326,6 +327,8 @@ static int decode_status_line(struct http_message *m, const char *line, size_t l
 	}
 	if (status < 100 || status > 599)
 		return err_set(err, ERR_INVALID, "the status is out of range");
+	if (status == 101)
+		return err_set(err, ERR_INVALID, "this connection does not change protocols");
 	m->http10 = line[7] == '0';
 	m->status = status;
 	return 0;
@@ -429,8 +432,8 @@ static int body_plain(struct http_message *m, const char *bytes, size_t len, siz
 static int body_chunked(struct http_message *m, const char *bytes, size_t len, size_t *used, struct err *err)
 {
 	llhttp_errno_t e = llhttp_execute(&m->ll, bytes, len);
-	if (e == HPE_USER)
-		return -1; /* the callback filled err */
+	if (m->refused)
+		return -1;
 	if (e != HPE_OK && !(e == HPE_PAUSED && m->complete))
 		return err_set(err, ERR_INVALID, "not a valid chunked body: %s", llhttp_get_error_reason(&m->ll));
 	*used = m->complete ? (size_t)(llhttp_get_error_pos(&m->ll) - bytes) : len;

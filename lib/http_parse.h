@@ -56,6 +56,7 @@ struct http_message {
 	/* private */
 	llhttp_t ll;
 	bool request, head_seen, complete;
+	bool refused; /* a callback filled err */
 	uint16_t ll_flags;
 	uint64_t ll_length;
 	uint64_t wire; /* bytes of a chunked body so far, framing included */
