@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The proxy's end of a channel (ppce/frame.h): one stream socket to one tender, one request in flight. The other end is
+ * untrusted: every frame is bounded and checked before it is used, and anything unexpected ends the channel.
+ *
+ *	IDLE --channel_send--> BUSY --answer, not yet READY--> RESETTING --READY--> IDLE
+ *	                            --answer with READY------------------------>  IDLE
+ *	any state --closed, broken, too late, channel_close--> CLOSED
+ *
+ * Events may call channel_send() and channel_close(). The struct must outlive the event that closes it.
+ */
+#ifndef PROXY_CHANNEL_H
+#define PROXY_CHANNEL_H
+
+#include <ppce/frame.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "lib/buf.h"
+#include "lib/err.h"
+
+#define CHANNEL_GRACE_MS 1000u	/* after the deadline that the tender itself enforces */
+#define CHANNEL_RESET_MS 10000u /* longest time from an answer to FRAME_READY */
+
+enum channel_state { CHANNEL_IDLE, CHANNEL_BUSY, CHANNEL_RESETTING, CHANNEL_CLOSED };
+
+struct channel_events {
+	/* FRAME_RESPONSE: payload of h->length bytes, 8-aligned, valid during the call. FRAME_FAILED: payload NULL.
+	 * Always the answer to the request in flight. */
+	void (*answer)(void *ctx, const struct frame_header *h, const void *payload);
+	void (*ready)(void *ctx, uint32_t reset_us); /* takes the next request; reset_us 0 where there was no wait */
+	/* The channel is closed: peer gone, protocol broken (kind ERR_BAD_GATEWAY), or no answer in time (ERR_TIMEOUT).
+	 * Not called after channel_close(). */
+	void (*lost)(void *ctx, enum err_kind kind, const char *why);
+};
+
+struct channel {
+	uv_loop_t *loop;
+	const struct channel_events *events;
+	void *ctx;
+	enum channel_state state;
+	int fd;
+	uv_poll_t *poll;
+	uv_timer_t *guard;
+	uint32_t id;	   /* of the last request */
+	size_t answer_max; /* bytes of a payload */
+	struct buf in;	   /* a frame of which only a part has arrived */
+	struct buf out;	   /* the part of a request that the socket did not take yet */
+};
+
+/* Takes over `fd`, also on failure. */
+int channel_open(struct channel *c, uv_loop_t *loop, int fd, size_t answer_max, const struct channel_events *events,
+		 void *ctx, struct err *err);
+void channel_close(struct channel *c); /* at any time, more than once */
+
+/* Id for the next request, to be put into its frame. */
+uint32_t channel_next_id(const struct channel *c);
+/* Sends an encoded FRAME_REQUEST with that id; the bytes may be reused afterwards. The channel must be IDLE. A broken
+ * socket is reported by lost(), later. */
+void channel_send(struct channel *c, const void *frame, size_t len, uint32_t deadline_ms);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the proxy share. One thread, one loop: everything here is touched by that thread only.
+ *
+ *	main.c          start and end, the door
+ *	request.c       the path of a request: start reading there
+ *	headers.c       what of a client's header is let through       encode.c      requests for instances
+ *	response.c      what of an answer is let through               timing.c      phases and their histograms
+ *	session.c       who asks (auth)                                login.c       /login and /logout
+ *	route.c         which instance: queue, choice, growth          vmmd.c        instances come and go
+ *	backend.c       an instance and its channel                    channel.c     frames
+ *	registration.c  outside services                               forward_http.c  requests to them
+ *	rest_api.c      the operator's interface                       link.c, table.c, histogram.c  tools
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include <uv.h>
+
+#include "lib/audit.h"
+#include "lib/buf.h"
+#include "lib/config.h"
+#include "lib/http.h"
+#include "lib/http_client.h"
+#include "lib/rest.h"
+#include "policy/policy.h"
+#include "proxy/link.h"
+#include "proxy/registration.h"
+#include "proxy/route.h"
+#include "proxy/session.h"
+#include "proxy/timing.h"
+
+struct request;
+
+struct proxy {
+	uv_loop_t *loop;
+	struct config config;
+	struct policy *policy;
+	struct audit *audit;
+	struct http_client *client;
+	struct sessions sessions;
+	struct routes routes;
+	struct link vmmd;
+	struct registrations registrations;
+	struct rest *rest;
+	struct http_server *door, *api;
+	struct timing_totals totals;
+	struct buf out;		    /* the request being encoded */
+	struct request *spare;	    /* request structs for reuse */
+	unsigned requests;	    /* under way */
+	uint64_t answers[6];	    /* by first digit of the status: [2] = 2xx ... */
+	uint64_t starts[3];	    /* enum timing_start */
+	uint64_t mismatches;	    /* answers or requests stopped by the last check before a hand-over: always 0 */
+	uv_timer_t second, waiting; /* sweeps; the queue's longest wait */
+	uv_signal_t term, interrupt;
+	uint64_t end_ms; /* loop time after which nothing is waited for any more */
+};
+
+#endif

@@ -1,0 +1,598 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The path of a request, from top to bottom. Each step is one function; it returns the next step, or STEP_WAIT when
+ * something has to happen first, and whoever makes it happen calls resume().
+ *
+ *	RECV      split the target into app and path, find the token
+ *	AUTH      token -> session                      waits for auth when the session is not cached
+ *	LABEL     at which level to run                 rules R0, R1
+ *	ROUTE     which app, what it gets to see
+ *	ACQUIRE   an instance of exactly this key       waits until one is free or has been started
+ *	FORWARD   send the request                      waits for the answer
+ *	CHECK     may this answer leave?                rule R4, revocation, well-formedness
+ *	DELIVER   write the audit record, then answer
+ *	REFUSE    the same for every failure of a step above
+ *
+ * Whatever happens, a request ends in DELIVER or REFUSE, exactly once, and leaves exactly one audit record. Nothing
+ * reaches the client before its record is written.
+ */
+#include "proxy/request.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/names.h"
+#include "policy/flow.h"
+#include "proxy/forward_http.h"
+#include "proxy/proxy.h"
+
+static void resume(struct request *r, enum request_step next);
+
+/* Notes why the request fails. `detail` is shown to the client. */
+static enum request_step refuse(struct request *r, enum err_kind kind, const char *reason, const char *detail)
+{
+	r->refusal.kind = kind;
+	r->refusal.reason = reason;
+	r->refusal.rule = "";
+	r->refusal.retry_after = kind == ERR_UNAVAILABLE || kind == ERR_FULL ? 1 : 0;
+	snprintf(r->refusal.detail, sizeof r->refusal.detail, "%s", detail);
+	return STEP_REFUSE;
+}
+
+/* The same for a flow rule's verdict, in one wording for all of them: what exactly was blocked is not the client's. */
+static enum request_step refuse_flow(struct request *r, const struct flow_verdict *v, const char *reason)
+{
+	log_debug("request %s: %s: %s", r->x->request_id, flow_rule_name(v->rule), v->why);
+	refuse(r, ERR_DENIED, reason, "this session may not do that");
+	r->refusal.rule = flow_rule_name(v->rule);
+	return STEP_REFUSE;
+}
+
+/* --- RECV ---------------------------------------------------------------------------------------------------- */
+
+static enum request_step step_recv(struct request *r)
+{
+	struct err err = { 0 };
+	const char *name = r->x->path + 1;
+	size_t len = strcspn(name, "/");
+	if (!headers_method(r->x->method))
+		return refuse(r, ERR_METHOD, "method", "allowed are " HEADERS_METHODS);
+	/* A name that is too long is no app's; that is said after AUTH, like for any other unknown app. */
+	if (len < sizeof r->app_name)
+		memcpy(r->app_name, name, len);
+	r->app_name[len < sizeof r->app_name ? len : 0] = '\0';
+	r->path = name[len] ? name + len : "/";
+	if (headers_token(r->x, &r->token, &r->token_len, &err) < 0)
+		return refuse(r, ERR_INVALID, "two-tokens", err.text);
+	return STEP_AUTH;
+}
+
+/* --- AUTH ---------------------------------------------------------------------------------------------------- */
+
+static void on_lookup(struct session_lookup *lookup, struct session *s, enum err_kind kind)
+{
+	struct request *r = table_entry(lookup, struct request, lookup);
+	r->session = s;
+	r->lookup_kind = kind;
+	resume(r, STEP_AUTH);
+}
+
+static enum request_step no_session(struct request *r, enum err_kind kind)
+{
+	if (kind == ERR_UNAVAILABLE)
+		return refuse(r, kind, "auth-unreachable", "sessions cannot be checked right now");
+	return refuse(r, ERR_UNAUTHENTICATED, r->token ? "unknown-session" : "no-token",
+		      "log in first: POST /login, then send the token as Authorization: Bearer or as the cookie");
+}
+
+static enum request_step step_auth(struct request *r)
+{
+	uint8_t hash[SESSION_HASH_BYTES];
+	if (r->session)
+		return STEP_LABEL;
+	if (r->lookup_kind)
+		return no_session(r, r->lookup_kind);
+	if (!r->token || !headers_token_form(r->token, r->token_len))
+		return no_session(r, ERR_UNAUTHENTICATED);
+	crypto_generichash(hash, sizeof hash, (const unsigned char *)r->token, r->token_len, NULL, 0);
+	r->lookup.done = on_lookup;
+	r->session = sessions_get(&r->proxy->sessions, hash, &r->lookup, &r->lookup_kind);
+	if (r->session || r->lookup_kind)
+		return STEP_AUTH;
+	return STEP_WAIT;
+}
+
+/* --- LABEL --------------------------------------------------------------------------------------------------- */
+
+static enum request_step step_label(struct request *r)
+{
+	const struct policy *policy = r->proxy->policy;
+	const char *wish;
+	struct err err = { 0 };
+	r->level = r->session->ceiling;
+	r->label = r->session->ceiling_text;
+	if (headers_label(r->x, &wish) < 0)
+		return refuse(r, ERR_INVALID, "bad-label", "more than one PPCE-Label");
+	if (wish) {
+		if (label_parse(policy, wish, &r->level, &err) < 0 ||
+		    label_format(policy, &r->level, r->label_text, &err) < 0) {
+			r->label = "";
+			return refuse(r, ERR_INVALID, "bad-label", err.text);
+		}
+		r->label = r->label_text;
+	}
+	struct flow_verdict v = flow_request(policy, &r->session->floor, &r->session->ceiling, &r->level);
+	if (!v.allowed)
+		return refuse_flow(r, &v, "label-not-allowed");
+	return STEP_ROUTE;
+}
+
+/* --- ROUTE --------------------------------------------------------------------------------------------------- */
+
+static enum request_step no_app(struct request *r)
+{
+	if (!r->proxy->routes.synced)
+		return refuse(r, ERR_UNAVAILABLE, "not-synced", "the platform is starting");
+	return refuse(r, ERR_NOT_FOUND, "no-app", "there is no app of that name");
+}
+
+/* What the app gets to see of the request: who asks and at which level from us, the rest from the client. */
+static void describe(struct request *r)
+{
+	r->nfields = headers_forward(r->x, r->fields, PPCE_HEADERS_MAX, &r->cookie);
+	r->encoded = (struct encode_request){ .method = r->x->method,
+					      .path = r->path,
+					      .path_len = strlen(r->path),
+					      .query = r->x->query,
+					      .app = r->app_name,
+					      .user = r->session->user,
+					      .class_name = r->session->class_name,
+					      .label = r->label,
+					      .session = r->session->uuid,
+					      .purpose = r->session->purpose,
+					      .request_id = r->x->request_id,
+					      .fields = r->fields,
+					      .nfields = r->nfields,
+					      .body = r->x->body,
+					      .body_len = r->x->body_len };
+}
+
+static enum request_step step_route(struct request *r)
+{
+	struct proxy *p = r->proxy;
+	r->app = routes_app(&p->routes, r->app_name);
+	r->outside = !r->app && registration_knows(&p->registrations, r->app_name);
+	if (!r->app && !r->outside)
+		return no_app(r);
+	describe(r);
+	if (r->app && encode_size(&r->encoded) > r->app->request_bytes)
+		return refuse(r, ERR_TOO_LARGE, "request-too-large", "the request is larger than the app accepts");
+	return STEP_ACQUIRE;
+}
+
+/* --- ACQUIRE ------------------------------------------------------------------------------------------------- */
+
+/* The instance works for this request from now on. How the client is told of its start: */
+static void take_instance(struct request *r, struct instance *i, bool waited)
+{
+	r->backend = backend_of(i);
+	r->bound = i->level;
+	memcpy(r->instance, i->uuid, sizeof r->instance);
+	if (waited && i->asked && i->served == 0)
+		r->start = START_COLD;
+	else
+		r->start = i->app->lifetime == LIFETIME_REQUEST ? START_PRISTINE : START_WARM;
+	memcpy(r->start_us, (uint32_t[]){ i->spawn_us, i->create_us, i->bind_us }, sizeof r->start_us);
+}
+
+static void on_granted(struct waiter *w, struct instance *i)
+{
+	struct request *r = table_entry(w, struct request, waiter);
+	take_instance(r, i, true);
+	resume(r, STEP_FORWARD);
+}
+
+static enum request_step no_instance(struct request *r, enum err_kind kind, const char *reason)
+{
+	switch (kind) {
+	case ERR_DENIED:
+		return refuse(r, kind, reason, "this app may not run at that label here");
+	case ERR_NOT_FOUND:
+		return refuse(r, kind, reason, "there is no app of that name");
+	case ERR_INTERNAL:
+		return refuse(r, kind, reason, "something went wrong inside");
+	default:
+		return refuse(r, kind, reason, "no instance is free; try again soon");
+	}
+}
+
+static void on_waited_in_vain(struct waiter *w, enum err_kind kind, const char *reason)
+{
+	struct request *r = table_entry(w, struct request, waiter);
+	resume(r, no_instance(r, kind, reason));
+}
+
+static enum request_step acquire_service(struct request *r)
+{
+	r->service = registration_choose(&r->proxy->registrations, r->app_name, r->label, clock_ns());
+	if (r->service) {
+		r->start = START_WARM;
+		r->bound = r->service->level;
+		memcpy(r->instance, r->service->id, sizeof r->instance);
+		return STEP_FORWARD;
+	}
+	if (r->tries > 0)
+		return refuse(r, ERR_BAD_GATEWAY, "service-unreachable", "the service could not be reached");
+	return refuse(r, ERR_UNAVAILABLE, "no-service", "no service is there for that label; try again soon");
+}
+
+static void on_queue_time(uv_timer_t *timer)
+{
+	struct proxy *p = timer->data;
+	uint64_t now = clock_ns();
+	routes_expire(&p->routes, now);
+	const struct waiter *first = TAILQ_FIRST(&p->routes.waiting);
+	if (first)
+		uv_timer_start(timer, on_queue_time, (first->since_ns + p->routes.queue_ns - now) / 1000000 + 1, 0);
+}
+
+/* One timer for all queues: it is set for the request that has waited longest. */
+static void limit_wait(struct proxy *p)
+{
+	if (!uv_is_active((uv_handle_t *)&p->waiting))
+		uv_timer_start(&p->waiting, on_queue_time, p->routes.queue_ns / 1000000, 0);
+}
+
+static enum request_step step_acquire(struct request *r)
+{
+	struct proxy *p = r->proxy;
+	enum err_kind kind;
+	if (r->outside)
+		return acquire_service(r);
+	const char *owner = r->app->lifetime == LIFETIME_USER ? r->session->user : "";
+	r->waiter.granted = on_granted;
+	r->waiter.failed = on_waited_in_vain;
+	struct instance *i = route_acquire(&p->routes, r->app, r->label, owner, &r->waiter, clock_ns(), &kind);
+	if (kind)
+		return no_instance(r, kind, "queue-full");
+	if (!i) {
+		limit_wait(p);
+		return STEP_WAIT;
+	}
+	take_instance(r, i, false);
+	return STEP_FORWARD;
+}
+
+/* --- FORWARD ------------------------------------------------------------------------------------------------- */
+
+/* Last look before the hand-over, against what vmmd said when it bound the instance: routing by key has made sure of it
+ * already, so a mismatch is an error of ours, and the request goes nowhere. */
+static bool right_instance(struct request *r)
+{
+	const char *owner = r->backend ? r->backend->instance.owner : "";
+	struct flow_verdict v = flow_deliver(r->proxy->policy, &r->level, r->session->user, &r->bound, owner);
+	if (v.allowed)
+		return true;
+	r->proxy->mismatches++;
+	log_error("request %s was routed to instance %s by mistake: %s", r->x->request_id, r->instance, v.why);
+	refuse(r, ERR_INTERNAL, "misrouted", "something went wrong inside");
+	r->refusal.rule = flow_rule_name(v.rule);
+	return false;
+}
+
+/* Gives an instance back that has not seen anything of the request. */
+static void give_back(struct request *r)
+{
+	struct backend *b = r->backend;
+	r->backend = NULL;
+	if (b)
+		route_release(&r->proxy->routes, &b->instance, clock_ns());
+}
+
+static enum request_step step_forward(struct request *r)
+{
+	struct proxy *p = r->proxy;
+	if (!right_instance(r)) {
+		if (r->service)
+			registration_release(&p->registrations, r->service, true, clock_ns());
+		r->service = NULL;
+		give_back(r);
+		return STEP_REFUSE;
+	}
+	if (r->service) {
+		forward_http(r);
+		return STEP_WAIT;
+	}
+	struct backend *b = r->backend;
+	uint32_t deadline_ms = b->instance.app->deadline_ms;
+	if (encode_frame(&r->encoded, channel_next_id(&b->channel), deadline_ms, &p->out) < 0) {
+		give_back(r);
+		return refuse(r, ERR_INTERNAL, "encode", "something went wrong inside");
+	}
+	b->request = r;
+	channel_send(&b->channel, p->out.data, p->out.len, deadline_ms);
+	return STEP_WAIT;
+}
+
+void request_answered(struct request *r, const struct frame_header *h, const void *payload)
+{
+	r->payload = payload;
+	r->payload_len = h->length;
+	r->timing.ns[PHASE_LOAD] = h->load_us * 1000ull;
+	r->timing.ns[PHASE_RUN] = h->run_us * 1000ull;
+	r->timing.ns[PHASE_COPY] = h->copy_us * 1000ull;
+	resume(r, STEP_CHECK);
+}
+
+/* What the client is told about a failed instance: as much as tells whether trying again helps, and no more. */
+static const char *loss_detail(enum err_kind kind)
+{
+	switch (kind) {
+	case ERR_TIMEOUT:
+		return "the app did not answer in time";
+	case ERR_TOO_LARGE:
+		return "the request is larger than the app accepts";
+	default:
+		return "the app failed to answer";
+	}
+}
+
+void request_lost(struct request *r, enum err_kind kind, const char *reason)
+{
+	r->backend = NULL;
+	resume(r, refuse(r, kind, reason, loss_detail(kind)));
+}
+
+void request_replied(struct request *r, const struct http_reply *reply, const struct err *err)
+{
+	bool reached = !err || err->kind != ERR_UNAVAILABLE;
+	registration_release(&r->proxy->registrations, r->service, reached, clock_ns());
+	r->service = NULL;
+	r->reply = reply;
+	if (reply) {
+		resume(r, STEP_CHECK);
+		return;
+	}
+	log_warn("request %s: outside service: %s", r->x->request_id, err->text);
+	r->tries++;
+	if (!reached) /* nothing was sent: another one may be asked */
+		resume(r, STEP_ACQUIRE);
+	else
+		resume(r, refuse(r, err->kind == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_BAD_GATEWAY,
+				 err->kind == ERR_TIMEOUT ? "deadline" : "service-failed", loss_detail(err->kind)));
+}
+
+/* --- CHECK --------------------------------------------------------------------------------------------------- */
+
+/* Was the session ended while the instance worked? Then the answer goes to nobody. */
+static enum request_step session_over(struct request *r)
+{
+	if (r->session->state == SESSION_UNSURE)
+		return refuse(r, ERR_UNAVAILABLE, "auth-unreachable", "sessions cannot be checked right now");
+	if (r->session->state == SESSION_ENDED || r->session->expires <= clock_unix())
+		return refuse(r, ERR_UNAUTHENTICATED, "session-ended", "the session has ended; log in again");
+	return STEP_DELIVER;
+}
+
+static enum request_step bad_answer(struct request *r, const struct err *err)
+{
+	log_warn("request %s: instance %s: %s", r->x->request_id, r->instance, err->text);
+	if (r->backend)
+		backend_stop(r->backend, "its answer is not valid");
+	r->backend = NULL;
+	return refuse(r, ERR_BAD_GATEWAY, "bad-answer", "the app failed to answer");
+}
+
+/* What of the time in FORWARD was not the tender's. */
+static void split_forward(struct timing *t)
+{
+	uint64_t inside = t->ns[PHASE_LOAD] + t->ns[PHASE_RUN] + t->ns[PHASE_COPY];
+	if (inside && t->ns[PHASE_FORWARD] > inside)
+		t->ns[PHASE_HOP] = t->ns[PHASE_FORWARD] - inside;
+}
+
+static enum request_step step_check(struct request *r)
+{
+	struct err err = { 0 };
+	split_forward(&r->timing);
+	const struct session *s = r->session;
+	int rc = r->reply ? response_from_http(r->reply->fields, r->reply->nfields, r->reply->status, r->reply->body,
+					       r->reply->body_len, &r->response, &err)
+			  : response_decode(r->payload, r->payload_len, &r->response, &err);
+	if (rc < 0)
+		return bad_answer(r, &err);
+	/* The clearance of today: auth ends the sessions of a user whose clearance changes, so as long as the session
+	 * lives its ceiling is below the clearance. */
+	struct flow_verdict v = flow_respond(r->proxy->policy, &r->bound, &s->ceiling, &s->ceiling);
+	if (!v.allowed)
+		return refuse_flow(r, &v, "answer-not-allowed");
+	return session_over(r);
+}
+
+/* --- DELIVER and REFUSE -------------------------------------------------------------------------------------- */
+
+/* 0 once the record is written. -1: nothing may be released. */
+static int audit(struct request *r, bool allowed, int status)
+{
+	const struct session *s = r->session;
+	struct err err = { 0 };
+	struct audit_record record = { .event = "request",
+				       .request_id = r->x->request_id,
+				       .actor = s ? s->user : "",
+				       .class_name = s ? s->class_name : "",
+				       .session = s ? s->uuid : "",
+				       .purpose = s ? s->purpose : "",
+				       .app = r->app_name,
+				       .path = r->path ? r->path : r->x->path,
+				       .label = r->label ? r->label : "",
+				       .instance = r->instance,
+				       .address = r->x->peer,
+				       .allowed = allowed,
+				       .rule = allowed ? flow_rule_name(FLOW_R4_RESPOND) : r->refusal.rule,
+				       .reason = allowed ? (r->gone ? "client-gone" : "") : r->refusal.reason,
+				       .status = status };
+	if (audit_write(r->proxy->audit, &record, &err) == 0)
+		return 0;
+	log_error("the audit log takes no records, so nothing is released: %s", err.text);
+	return -1;
+}
+
+static enum request_step answer_unaudited(struct request *r)
+{
+	r->proxy->answers[5]++;
+	http_problem(r->x, ERR_UNAVAILABLE, 10, "the audit log does not work; no answer can be given");
+	return STEP_DONE;
+}
+
+/* Our own fields: added after those of the answer, from which PPCE-* and Server-Timing were dropped. */
+static unsigned own_fields(struct request *r, struct http_field *out, char *timing, size_t size)
+{
+	if (!r->proxy->config.expose_timing)
+		return 0;
+	timing_header(&r->timing, r->start == START_COLD ? r->start_us : NULL, timing, size);
+	out[0] = (struct http_field){ "PPCE-Instance", r->instance };
+	out[1] = (struct http_field){ "PPCE-Start", timing_start_name(r->start) };
+	out[2] = (struct http_field){ "PPCE-Label", r->label };
+	out[3] = (struct http_field){ "Server-Timing", timing };
+	return 4;
+}
+
+static enum request_step step_deliver(struct request *r)
+{
+	struct http_field fields[PPCE_HEADERS_MAX + 4];
+	char timing[512];
+	if (audit(r, true, r->response.status) < 0)
+		return answer_unaudited(r);
+	unsigned n = r->response.nfields;
+	memcpy(fields, r->response.fields, n * sizeof *fields);
+	n += own_fields(r, fields + n, timing, sizeof timing);
+	struct http_answer answer = { .status = r->response.status,
+				      .body = r->response.body,
+				      .body_len = r->response.body_len,
+				      .fields = fields,
+				      .nfields = n };
+	r->proxy->answers[r->response.status / 100]++;
+	r->proxy->starts[r->start]++;
+	http_respond(r->x, &answer);
+	return STEP_DONE;
+}
+
+static enum request_step step_refuse(struct request *r)
+{
+	static const struct http_field bearer = { "WWW-Authenticate", "Bearer realm=\"ppce\"" };
+	static const struct http_field allow = { "Allow", HEADERS_METHODS };
+	enum err_kind kind = r->refusal.kind;
+	const struct http_field *field = kind == ERR_UNAUTHENTICATED ? &bearer : &allow;
+	int status = err_http_status(kind);
+	if (audit(r, false, status) < 0)
+		return answer_unaudited(r);
+	r->proxy->answers[status / 100]++;
+	http_problem_fields(r->x, kind, r->refusal.retry_after, r->refusal.detail, field,
+			    kind == ERR_UNAUTHENTICATED || kind == ERR_METHOD ? 1 : 0);
+	return STEP_DONE;
+}
+
+/* --- the machine --------------------------------------------------------------------------------------------- */
+
+static const struct {
+	enum request_step (*run)(struct request *r);
+	enum timing_phase phase;
+} steps[] = {
+	[STEP_RECV] = { step_recv, PHASE_RECV },	  [STEP_AUTH] = { step_auth, PHASE_AUTH },
+	[STEP_LABEL] = { step_label, PHASE_LABEL },	  [STEP_ROUTE] = { step_route, PHASE_ROUTE },
+	[STEP_ACQUIRE] = { step_acquire, PHASE_ACQUIRE }, [STEP_FORWARD] = { step_forward, PHASE_FORWARD },
+	[STEP_CHECK] = { step_check, PHASE_CHECK },	  [STEP_DELIVER] = { step_deliver, PHASE_DELIVER },
+	[STEP_REFUSE] = { step_refuse, PHASE_REFUSE },
+};
+
+/* The time since the last change of step, waiting included, belongs to the step that is left now. */
+static void account(struct request *r)
+{
+	uint64_t now = clock_ns();
+	r->timing.ns[steps[r->step].phase] += now - r->entered_ns;
+	r->entered_ns = now;
+}
+
+static void finish(struct request *r)
+{
+	struct proxy *p = r->proxy;
+	struct timing *t = &r->timing;
+	for (enum timing_phase i = PHASE_RECV; i <= PHASE_REFUSE; i++)
+		t->ns[PHASE_TOTAL] += t->ns[i];
+	timing_add(&p->totals, t);
+	sessions_put(r->session);
+	buf_free(&r->cookie);
+	r->next_spare = p->spare;
+	p->spare = r;
+	p->requests--;
+}
+
+static void resume(struct request *r, enum request_step next)
+{
+	while (next < STEP_DONE) {
+		if (next != r->step)
+			account(r);
+		r->step = next;
+		next = steps[next].run(r);
+	}
+	if (next == STEP_DONE) {
+		account(r);
+		finish(r);
+	}
+}
+
+/* The client went away. A request that only waits is taken out of the queue; one that an instance works on runs to its
+ * end, because a half-done request helps nobody, and its answer is dropped by the server. */
+static void on_gone(struct http_exchange *x)
+{
+	struct request *r = x->user;
+	r->gone = true;
+	if (r->step != STEP_ACQUIRE || !r->waiter.route)
+		return;
+	route_cancel(&r->proxy->routes, &r->waiter);
+	resume(r, refuse(r, ERR_UNAVAILABLE, "client-gone", "the client went away"));
+}
+
+static struct request *request_new(struct proxy *p)
+{
+	struct request *r = p->spare;
+	if (!r)
+		return calloc(1, sizeof *r);
+	p->spare = r->next_spare;
+	/* Everything but the three large arrays, whose lengths are kept beside them. */
+	memset(r, 0, offsetof(struct request, label_text));
+	memset(&r->app, 0, offsetof(struct request, fields) - offsetof(struct request, app));
+	memset(&r->nfields, 0, offsetof(struct request, response) - offsetof(struct request, nfields));
+	memset(&r->refusal, 0, sizeof r->refusal);
+	return r;
+}
+
+void request_start(struct proxy *p, struct http_exchange *x)
+{
+	struct request *r = request_new(p);
+	if (!r) {
+		http_problem(x, ERR_UNAVAILABLE, 1, "out of memory");
+		return;
+	}
+	p->requests++;
+	r->proxy = p;
+	r->x = x;
+	r->cookie.cap = p->config.proxy.header_bytes + 1;
+	x->user = r;
+	x->on_gone = on_gone;
+	r->step = STEP_RECV;
+	r->entered_ns = x->started_ns;
+	resume(r, STEP_RECV);
+}
+
+void request_free_spares(struct proxy *p)
+{
+	while (p->spare) {
+		struct request *r = p->spare;
+		p->spare = r->next_spare;
+		free(r);
+	}
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whatever an instance answers is untrusted: here its bytes become a struct response, or are refused. Pure.
+ */
+#ifndef PROXY_RESPONSE_H
+#define PROXY_RESPONSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <ppce/limits.h>
+#include "lib/err.h"
+#include "lib/http.h"
+
+/* Names and values of all fields together. Needed besides the bound on the message, as fields may point at the same
+ * bytes of it. */
+#define RESPONSE_HEADER_BYTES 65536u
+
+struct response {
+	int status; /* 200..599 */
+	struct http_field fields[PPCE_HEADERS_MAX];
+	unsigned nfields;
+	const void *body;
+	size_t body_len;
+};
+
+enum response_verdict {
+	RESPONSE_KEEP, /* goes to the client */
+	RESPONSE_DROP, /* well-formed, but not for an app to say: framing, hop-by-hop, PPCE-*, the session's cookie */
+	RESPONSE_BAD,  /* name is no token, or value holds a control character */
+};
+/* name and value: NUL-terminated at the given length, which may hide further NULs. */
+enum response_verdict response_field(const char *name, size_t name_len, const char *value, size_t value_len);
+
+/* Decodes the payload of a FRAME_RESPONSE: `size` bytes at `msg`, 4-byte aligned, which must not change meanwhile.
+ * *out points into msg. -1 (ERR_BAD_GATEWAY): err says what was wrong, for the log. */
+int response_decode(const void *msg, size_t size, struct response *out, struct err *err);
+/* The same checks for the answer of an outside service. */
+int response_from_http(const struct http_field *fields, unsigned nfields, int status, const char *body, size_t body_len,
+		       struct response *out, struct err *err);
+
+#endif
