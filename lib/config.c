@@ -235,7 +235,7 @@ int config_parse(const char *name, const char *text, size_t len, struct config *
 	if (!file)
 		return -1;
 	int rc = read_file(out, yaml_root(file), err);
-	yaml_free(file);
+	yaml_close(file);
 	return rc;
 }
 
@@ -268,7 +268,7 @@ int config_load(const char *dir, struct config *out, struct err *err)
 	if (!file)
 		return -1;
 	int rc = read_file(out, yaml_root(file), err);
-	yaml_free(file);
+	yaml_close(file);
 	memcpy(out->dir, real, sizeof real);
 	return rc;
 }

@@ -215,7 +215,7 @@ struct yaml_file *yaml_parse(const char *name, const char *text, size_t len, str
 	struct yaml_file *file = calloc(1, sizeof *file);
 	struct reader r = { .file = file, .err = err };
 	if (!file || !(file->name = strdup(name)) || !yaml_parser_initialize(&r.parser)) {
-		yaml_free(file);
+		yaml_close(file);
 		err_set(err, ERR_INTERNAL, "out of memory");
 		return NULL;
 	}
@@ -225,7 +225,7 @@ struct yaml_file *yaml_parse(const char *name, const char *text, size_t len, str
 	yaml_parser_delete(&r.parser);
 	if (rc == 0)
 		return file;
-	yaml_free(file);
+	yaml_close(file);
 	return NULL;
 }
 
@@ -267,7 +267,7 @@ struct yaml_file *yaml_load(const char *path, struct err *err)
 	return file;
 }
 
-void yaml_free(struct yaml_file *f)
+void yaml_close(struct yaml_file *f)
 {
 	if (!f)
 		return;

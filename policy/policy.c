@@ -166,7 +166,7 @@ static struct policy *from_file(const char *name, struct yaml_file *file, struct
 		policy_free(p);
 		p = NULL;
 	}
-	yaml_free(file);
+	yaml_close(file);
 	return p;
 }
 
