@@ -52,7 +52,8 @@ struct backend {
 	/* Memory and registers back to the snapshot. *deviated: the set of resident pages is no longer what the warm-up
 	 * leaves; run the warm-up and reset again to make it so. */
 	int (*reset)(struct vm *vm, const struct snapshot *snap, bool *deviated, struct err *err);
-	/* Fills snap->warm with the pages that are resident now; right after clone and one run of the warm-up. */
+	/* Fills snap->warm with the pages that are resident now; right after clone and one run of the warm-up. NULL for a
+	 * backend without warm pages, whose reset starts from nothing. */
 	int (*record_warm)(struct vm *vm, struct snapshot *snap, struct err *err);
 	void (*destroy)(struct vm *vm);
 };

@@ -196,6 +196,18 @@ static int run_warmup(struct guest *g, struct err *err)
 	return r;
 }
 
+int guest_warm_up(struct guest *g, struct err *err)
+{
+	struct vm *vm = &g->vm;
+	bool deviated;
+
+	if (!vm->backend->record_warm)
+		return 0;
+	if (run_warmup(g, err) < 0)
+		return -1;
+	return vm->backend->reset(vm, &g->snapshot, &deviated, err);
+}
+
 int guest_reset(struct guest *g, struct err *err)
 {
 	struct vm *vm = &g->vm;
@@ -207,9 +219,7 @@ int guest_reset(struct guest *g, struct err *err)
 	if (!deviated)
 		return 0;
 	vm->rewarms++;
-	if (run_warmup(g, err) < 0)
-		return -1;
-	return vm->backend->reset(vm, &g->snapshot, &deviated, err);
+	return guest_warm_up(g, err);
 }
 
 int guest_clone(struct guest *g, int snapshot_fd, struct err *err)

@@ -295,6 +295,8 @@ static int kvm_clone(struct vm *vm, int snapshot_fd, const struct snapshot *snap
 	if (again ? memory_map(&v->memory, snapshot_fd, vm->layout.size, false, err) < 0
 		  : attach_memory(vm, snapshot_fd, false, err) < 0)
 		return -1;
+	if (snap->warm)
+		memory_prefault(&v->memory, snap->warm);
 	point_sregs(&v->sregs, &vm->layout);
 	if (set_msrs(vm, err) < 0)
 		return -1;

@@ -83,13 +83,40 @@ static int drop_pages(struct memory *m, const uint8_t *warm, struct err *err)
 	return 0;
 }
 
+/* Calls madvise on every run of pages that warm-up left in state `warm_state` and that are absent now. */
+static bool populate(struct memory *m, const uint8_t *warm, uint8_t warm_state, int advice)
+{
+	size_t pages = m->size / PPCE_PAGE;
+	bool any = false;
+
+	for (size_t i = 0; i < pages; i++) {
+		size_t first = i;
+		while (i < pages && warm[i] == warm_state && m->state[i] == PAGE_ABSENT)
+			i++;
+		if (i > first && madvise(m->base + first * PPCE_PAGE, (i - first) * PPCE_PAGE, advice) == 0)
+			any = true;
+	}
+	return any;
+}
+
+/* The kernel maps file pages around a fault as it likes (and takes them away under pressure), so pages that were only
+ * read are brought back without running the guest. */
+static int scan_and_populate(struct memory *m, int pagemap_fd, const uint8_t *warm, struct err *err)
+{
+	if (memory_scan(m, pagemap_fd, err) < 0)
+		return -1;
+	if (warm && populate(m, warm, PAGE_READ, MADV_POPULATE_READ))
+		return memory_scan(m, pagemap_fd, err);
+	return 0;
+}
+
 int memory_reset(struct memory *m, int pagemap_fd, const uint8_t *warm, bool *deviated, uint32_t *resident,
 		 struct err *err)
 {
 	uint32_t kept = 0;
 
 	*deviated = false;
-	if (memory_scan(m, pagemap_fd, err) < 0 || drop_pages(m, warm, err) < 0)
+	if (scan_and_populate(m, pagemap_fd, warm, err) < 0 || drop_pages(m, warm, err) < 0)
 		return -1;
 	for (size_t i = 0; warm && i < m->size / PPCE_PAGE; i++) {
 		if (warm[i] != m->state[i] && warm[i] != PAGE_ABSENT)
@@ -105,15 +132,9 @@ int memory_reset(struct memory *m, int pagemap_fd, const uint8_t *warm, bool *de
 
 void memory_prefault(struct memory *m, const uint8_t *warm)
 {
-	size_t pages = m->size / PPCE_PAGE;
-
-	for (size_t i = 0; i < pages; i++) {
-		size_t first = i;
-		while (i < pages && warm[i] == PAGE_WRITTEN)
-			i++;
-		if (i > first)
-			(void)madvise(m->base + first * PPCE_PAGE, (i - first) * PPCE_PAGE, MADV_POPULATE_WRITE);
-	}
+	memset(m->state, PAGE_ABSENT, m->size / PPCE_PAGE);
+	(void)populate(m, warm, PAGE_WRITTEN, MADV_POPULATE_WRITE);
+	(void)populate(m, warm, PAGE_READ, MADV_POPULATE_READ);
 }
 
 void memory_unmap(struct memory *m)

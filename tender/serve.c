@@ -144,8 +144,8 @@ int serve_channel(struct guest *g, int channel, enum control_reset reset, struct
 	struct frame_header h;
 	struct pollfd p = { .fd = channel, .events = POLLIN };
 
-	/* Nobody waits yet: use the time to bring the resident pages to where every reset leaves them. */
-	if (reset == CONTROL_RESET_PRISTINE && poll(&p, 1, 0) == 0 && make_pristine(g, -1, 0, stats, err) < 0)
+	/* Nobody waits yet: use the time to bring the clone to where every reset leaves it. */
+	if (reset == CONTROL_RESET_PRISTINE && poll(&p, 1, 0) == 0 && guest_warm_up(g, err) < 0)
 		return -1;
 	for (;;) {
 		int got = receive_request(g, channel, &h);
