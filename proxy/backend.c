@@ -210,7 +210,7 @@ void backend_gone(struct proxy *p, const char *uuid, const char *reason)
 	if (!i)
 		return;
 	struct request *r = take_request(backend_of(i));
-	log_info("instance %s ended: %s", uuid, reason);
+	log_debug("instance %s ended: %s", uuid, reason);
 	routes_gone(&p->routes, i, clock_ns());
 	if (r)
 		request_lost(r, ERR_BAD_GATEWAY, "instance-lost");
