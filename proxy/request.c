@@ -175,6 +175,18 @@ static enum request_step step_route(struct request *r)
 
 /* --- ACQUIRE ------------------------------------------------------------------------------------------------- */
 
+/* Was the session ended since AUTH? Then the request goes no further, and an answer to nobody. */
+static bool session_over(struct request *r)
+{
+	if (r->session->state == SESSION_UNSURE)
+		refuse(r, ERR_UNAVAILABLE, "auth-unreachable", "sessions cannot be checked right now");
+	else if (r->session->state == SESSION_ENDED || r->session->expires <= clock_unix())
+		refuse(r, ERR_UNAUTHENTICATED, "session-ended", "the session has ended; log in again");
+	else
+		return false;
+	return true;
+}
+
 /* The instance works for this request from now on. How the client is told of its start: */
 static void take_instance(struct request *r, struct instance *i, bool waited)
 {
@@ -188,11 +200,16 @@ static void take_instance(struct request *r, struct instance *i, bool waited)
 	memcpy(r->start_us, (uint32_t[]){ i->spawn_us, i->create_us, i->bind_us }, sizeof r->start_us);
 }
 
-static void on_granted(struct waiter *w, struct instance *i)
+static bool on_granted(struct waiter *w, struct instance *i)
 {
 	struct request *r = table_entry(w, struct request, waiter);
+	if (session_over(r)) {
+		resume(r, STEP_REFUSE);
+		return false;
+	}
 	take_instance(r, i, true);
 	resume(r, STEP_FORWARD);
+	return true;
 }
 
 static enum request_step no_instance(struct request *r, enum err_kind kind, const char *reason)
@@ -280,28 +297,20 @@ static bool right_instance(struct request *r)
 	log_error("request %s was routed to instance %s by mistake: %s", r->x->request_id, r->instance, v.why);
 	refuse(r, ERR_INTERNAL, "misrouted", "something went wrong inside");
 	r->refusal.rule = flow_rule_name(v.rule);
-	return false;
-}
-
-/* Gives an instance back that has not seen anything of the request. */
-static void give_back(struct request *r)
-{
-	struct backend *b = r->backend;
+	if (r->backend)
+		backend_stop(r->backend, "was given a request by mistake");
+	if (r->service)
+		registration_release(&r->proxy->registrations, r->service, true, clock_ns());
 	r->backend = NULL;
-	if (b)
-		route_release(&r->proxy->routes, &b->instance, clock_ns());
+	r->service = NULL;
+	return false;
 }
 
 static enum request_step step_forward(struct request *r)
 {
 	struct proxy *p = r->proxy;
-	if (!right_instance(r)) {
-		if (r->service)
-			registration_release(&p->registrations, r->service, true, clock_ns());
-		r->service = NULL;
-		give_back(r);
+	if (!right_instance(r))
 		return STEP_REFUSE;
-	}
 	if (r->service) {
 		forward_http(r);
 		return STEP_WAIT;
@@ -309,7 +318,7 @@ static enum request_step step_forward(struct request *r)
 	struct backend *b = r->backend;
 	uint32_t deadline_ms = b->instance.app->deadline_ms;
 	if (encode_frame(&r->encoded, channel_next_id(&b->channel), deadline_ms, &p->out) < 0) {
-		give_back(r);
+		backend_stop(b, "a request for it could not be encoded");
 		return refuse(r, ERR_INTERNAL, "encode", "something went wrong inside");
 	}
 	b->request = r;
@@ -358,7 +367,8 @@ void request_replied(struct request *r, const struct http_reply *reply, const st
 	}
 	log_warn("request %s: outside service: %s", r->x->request_id, err->text);
 	r->tries++;
-	if (!reached) /* nothing was sent: another one may be asked */
+	/* Another one may be asked, unless this one may have acted on it: a kept connection can break at any time. */
+	if (!reached && strcmp(r->x->method, "POST") != 0 && strcmp(r->x->method, "PATCH") != 0)
 		resume(r, STEP_ACQUIRE);
 	else
 		resume(r, refuse(r, err->kind == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_BAD_GATEWAY,
@@ -366,16 +376,6 @@ void request_replied(struct request *r, const struct http_reply *reply, const st
 }
 
 /* --- CHECK --------------------------------------------------------------------------------------------------- */
-
-/* Was the session ended while the instance worked? Then the answer goes to nobody. */
-static enum request_step session_over(struct request *r)
-{
-	if (r->session->state == SESSION_UNSURE)
-		return refuse(r, ERR_UNAVAILABLE, "auth-unreachable", "sessions cannot be checked right now");
-	if (r->session->state == SESSION_ENDED || r->session->expires <= clock_unix())
-		return refuse(r, ERR_UNAUTHENTICATED, "session-ended", "the session has ended; log in again");
-	return STEP_DELIVER;
-}
 
 static enum request_step bad_answer(struct request *r, const struct err *err)
 {
@@ -409,7 +409,7 @@ static enum request_step step_check(struct request *r)
 	struct flow_verdict v = flow_respond(r->proxy->policy, &r->bound, &s->ceiling, &s->ceiling);
 	if (!v.allowed)
 		return refuse_flow(r, &v, "answer-not-allowed");
-	return session_over(r);
+	return session_over(r) ? STEP_REFUSE : STEP_DELIVER;
 }
 
 /* --- DELIVER and REFUSE -------------------------------------------------------------------------------------- */

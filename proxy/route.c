@@ -301,13 +301,13 @@ struct instance *route_acquire(struct routes *t, struct app *app, const char *la
 /* Gives a free instance to the first who waits for its key, or keeps it. */
 static void settle_instance(struct routes *t, struct instance *i, uint64_t now_ns)
 {
-	struct waiter *w = TAILQ_FIRST(&i->route->waiting);
+	struct waiter *w;
 	i->since_ns = now_ns;
-	if (w) {
-		i->state = INSTANCE_BUSY;
+	i->state = INSTANCE_BUSY;
+	while ((w = TAILQ_FIRST(&i->route->waiting))) {
 		dequeue(t, w);
-		w->granted(w, i);
-		return;
+		if (w->granted(w, i))
+			return;
 	}
 	i->state = INSTANCE_IDLE;
 	TAILQ_INSERT_TAIL(&i->route->idle, i, idle_route);

@@ -85,7 +85,8 @@ struct waiter {
 	struct route *route; /* NULL while not waiting */
 	uint64_t since_ns;
 	/* Exactly one of them, once. */
-	void (*granted)(struct waiter *w, struct instance *i); /* the instance is BUSY now, for this request */
+	/* The instance is BUSY now, for this request. False: the request does not want it any more. */
+	bool (*granted)(struct waiter *w, struct instance *i);
 	void (*failed)(struct waiter *w, enum err_kind kind, const char *reason); /* reason: a stable code */
 };
 

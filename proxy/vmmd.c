@@ -66,8 +66,7 @@ static int on_packet(void *ctx, const void *data, size_t size, int fd)
 		backend_gone(p, m->uuid, m->reason);
 		break;
 	case ROUTING_SYNCED:
-		log_info("vmmd has announced %zu apps and %zu instances", p->routes.by_app.count,
-			 p->routes.by_uuid.count);
+		log_info("vmmd has announced %zu apps", p->routes.by_app.count);
 		routes_synced(&p->routes, clock_ns());
 		break;
 	default:

@@ -37,6 +37,7 @@ struct client {
 	struct instance *got;
 	enum err_kind failed;
 	const char *reason;
+	bool unwilling; /* its session ended while it waited */
 };
 
 static bool on_need(void *ctx, const struct route *route, uint64_t id)
@@ -71,12 +72,15 @@ static void on_free(void *ctx, struct instance *i)
 
 static const struct routes_ops ops = { on_need, on_stop, on_free };
 
-static void on_granted(struct waiter *waiter, struct instance *i)
+static bool on_granted(struct waiter *waiter, struct instance *i)
 {
 	struct client *c = (struct client *)waiter;
 	assert_null(c->got);
 	assert_int_equal(c->failed, ERR_NONE);
+	if (c->unwilling)
+		return false;
 	c->got = i;
+	return true;
 }
 
 static void on_failed(struct waiter *waiter, enum err_kind kind, const char *reason)
@@ -237,6 +241,21 @@ static void test_first_come_first_served(void **state)
 	assert_null(c[3].got);
 	route_release(&w->routes, c[2].got, w->now);
 	assert_non_null(c[3].got);
+}
+
+static void test_unwilling_waiters_are_passed_over(void **state)
+{
+	struct world *w = *state;
+	struct client c[4];
+	for (int i = 0; i < 4; i++)
+		request(w, &c[i], "hello", "L", "");
+	c[0].unwilling = c[1].unwilling = c[3].unwilling = true;
+	answer(w, 0);
+	assert_null(c[0].got);
+	assert_null(c[1].got);
+	assert_non_null(c[2].got);
+	route_release(&w->routes, c[2].got, w->now);
+	assert_int_equal(c[2].got->state, INSTANCE_IDLE);
 }
 
 static void test_queue_is_bounded(void **state)
@@ -537,6 +556,7 @@ int main(void)
 		TEST(test_round_robin),
 		TEST(test_growth_is_bounded),
 		TEST(test_first_come_first_served),
+		TEST(test_unwilling_waiters_are_passed_over),
 		TEST(test_queue_is_bounded),
 		TEST(test_waiting_ends),
 		TEST(test_room_for_another_key),
