@@ -479,8 +479,10 @@ void routes_synced(struct routes *t, uint64_t now_ns)
 		if (i->generation == t->generation || i->state == INSTANCE_ENDING)
 			continue;
 		i->surplus = true;
-		if (i->state == INSTANCE_IDLE)
-			detach(t, i, "not announced by vmmd any more", now_ns);
+		if (i->state != INSTANCE_IDLE)
+			continue;
+		detach(t, i, "not announced by vmmd any more", now_ns);
+		forget_instance(t, i); /* no ROUTING_GONE will come */
 	}
 	for (app = TAILQ_FIRST(&t->apps); app; app = next_app) {
 		next_app = TAILQ_NEXT(app, all);

@@ -462,6 +462,7 @@ static void test_vmmd_restarts(void **state)
 	add_app(w, "hello", LIFETIME_REQUEST, 2);
 	routes_synced(&w->routes, w->now);
 	assert_ptr_equal(w->last_stopped, idle);
+	assert_int_equal(w->nfreed, 1);
 	assert_int_equal(w->nasked, 1);
 	assert_string_equal(w->asked[0].label, "L2");
 	answer(w, 0);
