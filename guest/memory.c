@@ -38,15 +38,22 @@ static bool page_used(size_t page)
 	return map[page / 64].used >> (page % 64) & 1;
 }
 
-static void take(size_t page, size_t n)
+static void mark(size_t page, size_t n)
 {
 	for (; n; n--, page++) {
 		uint64_t bit = 1ull << (page % 64);
-		if (map[page / 64].stale & bit)
-			los_zero(page_address(page), PPCE_PAGE);
 		map[page / 64].used |= bit;
 		map[page / 64].stale |= bit;
 	}
+}
+
+/* Gives pages out as the kernel would: full of zeros. */
+static void take(size_t page, size_t n)
+{
+	for (size_t i = page; i < page + n; i++)
+		if (map[i / 64].stale >> (i % 64) & 1)
+			los_zero(page_address(i), PPCE_PAGE);
+	mark(page, n);
 }
 
 static void give_back(size_t page, size_t n)
@@ -167,6 +174,22 @@ static bool all_free(size_t page, size_t n)
 	return true;
 }
 
+/* Moves n pages to where `want` fit. Their own room counts as free, so the new place may overlap the old; it then lies
+ * lower (growing in place was tried before), and copying upwards is right. */
+static long move(size_t first, size_t n, size_t want)
+{
+	give_back(first, n);
+	size_t page = find_run(want);
+	if (page == NONE) {
+		mark(first, n);
+		return -ENOMEM;
+	}
+	los_copy(page_address(page), page_address(first), n * PPCE_PAGE);
+	mark(page, n);
+	take(page + n, want - n);
+	return (long)page_address(page);
+}
+
 long los_mremap(uint64_t at, uint64_t old_len, uint64_t new_len, int flags, uint64_t to)
 {
 	size_t first, n;
@@ -185,13 +208,7 @@ long los_mremap(uint64_t at, uint64_t old_len, uint64_t new_len, int flags, uint
 		take(first + n, want - n);
 		return (long)at;
 	}
-	size_t page = flags & MREMAP_MAYMOVE ? find_run(want) : NONE;
-	if (page == NONE)
-		return -ENOMEM;
-	take(page, want);
-	los_copy(page_address(page), (const void *)at, n * PPCE_PAGE);
-	give_back(first, n);
-	return (long)page_address(page);
+	return flags & MREMAP_MAYMOVE ? move(first, n, want) : -ENOMEM;
 }
 
 /* Accepted without effect, because libc asks to protect its own tables and must not fail; only code is refused. */

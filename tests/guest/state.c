@@ -25,10 +25,10 @@ static struct dump {
 	uint64_t rflags, fs, gs;
 	uint32_t mxcsr, avx;
 	uint8_t x87[108];
-} state __attribute__((aligned(64)));
+} state __attribute__((aligned(64), used));
 
 static uint64_t fill_line[8] __attribute__((aligned(64), used)); /* the assembly below names it */
-static const uint32_t fill_mxcsr = 0x7f80; /* another rounding mode than the usual 0x1f80 */
+static const uint32_t fill_mxcsr = 0x7f80;			 /* another rounding mode than the usual 0x1f80 */
 static const uint16_t fill_control = 0x0c7f;
 static bool scribble;
 static uint64_t counter;

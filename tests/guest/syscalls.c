@@ -75,7 +75,7 @@ static void memory(void)
 	check("mmap bad",
 	      mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
 	check("mmap too much",
-	      mmap(NULL, 1ul << 46, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == ENOMEM);
+	      mmap(NULL, 1ul << 50, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == ENOMEM);
 	void *top = sbrk(0);
 	check("brk", top != (void *)-1 && sbrk(8192) == top && all_zero(top, 8192));
 	memset(top, 1, 8192);
@@ -316,7 +316,6 @@ static int say_clock(const struct ppce_request *req, struct ppce_response *res)
 }
 
 static uint64_t early;
-static unsigned char boot_canary[8];
 
 /* All that ought to be fresh in each clone and after each reset, and what was drawn before the snapshot and cannot be. */
 static int entropy(const struct ppce_request *req, struct ppce_response *res)
@@ -356,7 +355,6 @@ static int handle(const struct ppce_request *req, struct ppce_response *res)
 static int init(void)
 {
 	ppce_random(&early, sizeof early);
-	ppce_random(boot_canary, sizeof boot_canary);
 	return 0;
 }
 
