@@ -87,23 +87,29 @@ static int db_number(struct db *db, const char *sql, int *out, struct err *err)
 	return rc;
 }
 
-/* An empty file gets our schema; anything else must carry our mark. */
-static int db_migrate(struct db *db, struct err *err)
+/* Is the file empty or ours, and of a version that we know? Reads only: another program's file stays as it is. */
+static int db_check_ours(struct db *db, int *version, struct err *err)
 {
-	int application, version, tables;
-	char mark[128];
+	int application, tables;
 
 	if (db_number(db, "PRAGMA application_id", &application, err) ||
-	    db_number(db, "PRAGMA user_version", &version, err) ||
+	    db_number(db, "PRAGMA user_version", version, err) ||
 	    db_number(db, "SELECT count(*) FROM sqlite_schema", &tables, err))
 		return -1;
 	if (tables > 0 && application != DB_APPLICATION)
 		return err_set(err, ERR_INTERNAL, "%s is not a database of ppce-auth; move it away", db->path);
-	if (version > DB_VERSION)
+	if (*version > DB_VERSION)
 		return err_set(err, ERR_INTERNAL,
 			       "%s was written by a newer ppce-auth (schema %d, this one knows %d); "
 			       "install that version",
-			       db->path, version, DB_VERSION);
+			       db->path, *version, DB_VERSION);
+	return 0;
+}
+
+static int db_migrate(struct db *db, int version, struct err *err)
+{
+	char mark[128];
+
 	if (version == DB_VERSION)
 		return 0;
 	sqlite3_snprintf(sizeof mark, mark, "PRAGMA application_id=%d;PRAGMA user_version=%d;COMMIT", DB_APPLICATION,
@@ -139,11 +145,15 @@ static int db_check_integrity(struct db *db, struct err *err)
 
 static int db_set_up(struct db *db, struct err *err)
 {
+	int version;
+
 	sqlite3_busy_timeout(db->handle, DB_BUSY_MS);
 	sqlite3_extended_result_codes(db->handle, 0);
 	/* The file is ours, but a damaged or swapped one must not reach SQLite's riskier features. */
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	if (db_check_ours(db, &version, err))
+		return -1;
 	if (db_exec(db,
 		    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
 		    "PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON",
@@ -154,7 +164,7 @@ static int db_set_up(struct db *db, struct err *err)
 			       "%s cannot be written; check its owner, its mode and the file system", db->path);
 	if (db_check_integrity(db, err))
 		return -1;
-	return db_migrate(db, err);
+	return db_migrate(db, version, err);
 }
 
 struct db *db_open(const char *path, struct err *err)

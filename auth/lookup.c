@@ -50,6 +50,7 @@ struct lookup {
 	unsigned npeers;
 	struct revocation *revocations;
 	uint64_t last_id, answered;
+	int64_t logged;	  /* last second in which a refused session was logged */
 	unsigned handles; /* open ones that keep this structure alive */
 	bool stopping;
 };
@@ -206,6 +207,16 @@ static void peer_flush(struct peer *p)
 	}
 }
 
+/* Whoever holds such a token can ask as often as he likes: one line a second. */
+static void log_refused_session(struct lookup *l, const struct err *why)
+{
+	int64_t now = clock_unix();
+
+	if (l->logged != now)
+		log_warn("a session is not honoured: %s", why->text);
+	l->logged = now;
+}
+
 /* 1: `m` is the answer; 0: no such session; -1: the database failed. */
 static int resolve(struct lookup *l, struct session_message *m)
 {
@@ -219,7 +230,7 @@ static int resolve(struct lookup *l, struct session_message *m)
 	if (rc != 1)
 		return rc;
 	if (session_check(l->policy, &s, &owner, &err)) {
-		log_warn("a session is not honoured: %s", err.text);
+		log_refused_session(l, &err);
 		return 0;
 	}
 	m->expires = s.expires;

@@ -174,8 +174,8 @@ int user_clearance(const struct policy *p, const struct user *u, struct label *o
 	}
 	if (label_parse(p, u->clearance, out, &why))
 		return err_set(err, ERR_DENIED,
-			       "the clearance of user '%s' does not fit the policy any more (%s); give "
-			       "the user a new one",
-			       u->name, why.text);
+			       "the stored clearance does not fit the policy any more (%s); give the "
+			       "user a new one",
+			       why.text);
 	return 0;
 }

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""Runs the real ppce-auth in a directory of its own, and speaks to it as the proxy and the operator do."""
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PASSWORD = "correct horse battery staple"
+MESSAGE = struct.Struct("=IIQq32s37s65s33s512s512s65s")
+LOOKUP, REVOKED_OK, FOUND, UNKNOWN, REVOKE = 1, 2, 16, 17, 18
+
+POLICY = """\
+axes:
+  level: {chain: [LOW, MID, HIGH]}
+  comp: {subset: [A, B]}
+classes:
+  staff: {clearance: "level=MID,comp={A}"}
+  chief: {clearance: "level=HIGH,comp={A,B}"}
+"""
+
+
+def program():
+    build = pathlib.Path(os.environ.get("PPCE_BUILD") or ROOT / "build").resolve()
+    return str(build / "bin" / "ppce-auth")
+
+
+def token_hash(token):
+    return hashlib.blake2b(token.encode(), digest_size=32).digest()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=30):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.text = response.read().decode()
+
+    def json(self):
+        return json.loads(self.text)
+
+
+class Message:
+    """A struct session_message."""
+
+    def __init__(self, data):
+        fields = MESSAGE.unpack(data)
+        self.type, _, self.id, self.expires, self.hash = fields[:5]
+        text = [f.split(b"\0")[0].decode() for f in fields[5:]]
+        self.session, self.user, self.cls, self.floor, self.ceiling, self.purpose = text
+
+
+def message(kind, number, digest=b"", user=b"", session=b""):
+    return MESSAGE.pack(kind, 0, number, 0, digest, session, user, b"", b"", b"", b"")
+
+
+class Proxy:
+    """A peer of the session socket."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.settimeout(20)
+        self.sock.connect(path)
+        self.number = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.send(data)
+
+    def receive(self):
+        """The next message, or None when auth has hung up."""
+        try:
+            data = self.sock.recv(MESSAGE.size + 1)
+        except ConnectionResetError:
+            return None
+        return Message(data) if data else None
+
+    def lookup(self, token, digest=None):
+        self.number += 1
+        self.send(message(LOOKUP, self.number, digest or token_hash(token)))
+        answer = self.receive()
+        assert answer.id == self.number
+        return answer
+
+    def confirm(self, revocation):
+        self.send(message(REVOKED_OK, revocation.id))
+
+
+class Auth:
+    """One ppce-auth. `settings` are keys of the config's section auth."""
+
+    def __init__(self, directory=None, policy=POLICY, start=True, preexec=None, **settings):
+        self.dir = directory or tempfile.mkdtemp(prefix="ppce-auth-")
+        self.own_dir = directory is None
+        self.process = None
+        self.log = ""
+        self.preexec = preexec
+        os.makedirs(self.dir, exist_ok=True)
+        self.configure(policy, **settings)
+        if start:
+            self.start()
+
+    def configure(self, policy=POLICY, **settings):
+        values = {"argon2_memory_mib": 8, "argon2_passes": 1, "tries_per_minute": 1000, **settings}
+        pathlib.Path(self.dir, "ppce.yaml").write_text(
+            "auth:\n" + "".join(f"  {k}: {v}\n" for k, v in values.items()))
+        pathlib.Path(self.dir, "policy.yaml").write_text(policy)
+
+    def path(self, tail):
+        return os.path.join(self.dir, tail)
+
+    def spawn(self):
+        self.ready = threading.Event()
+        self.process = subprocess.Popen([program(), "-C", self.dir], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True, errors="replace", preexec_fn=self.preexec)
+        self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
+        self.reader.start()
+
+    def read_log(self, stream):
+        for line in stream:
+            self.log += line
+            if line.rstrip().endswith("ready"):
+                self.ready.set()
+        stream.close()
+        self.ready.set()
+
+    def start(self):
+        self.spawn()
+        assert self.ready.wait(30) and self.process.poll() is None, f"ppce-auth does not start:\n{self.log}"
+        return self
+
+    def wait(self):
+        """Exit code after it ended by itself."""
+        code = self.process.wait(30)
+        self.reader.join(10)
+        self.process = None
+        return code
+
+    def kill(self):
+        self.process.kill()
+        self.wait()
+
+    def stop(self):
+        if not self.process:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        code = self.wait()
+        assert code == 0, f"ppce-auth ended with {code}:\n{self.log}"
+
+    def alive(self):
+        return self.process.poll() is None and self.call("GET", "/livez").status == 200
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.stop()
+        finally:
+            if self.process:
+                self.kill()
+            if self.own_dir:
+                shutil.rmtree(self.dir, ignore_errors=True)
+
+    # -- REST --
+
+    def call(self, method, target, body=None, headers=None, raw=None):
+        connection = UnixConnection(self.path("run/auth.sock"))
+        try:
+            data = raw if raw is not None else None if body is None else json.dumps(body)
+            connection.request(method, target, data, headers or {})
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def add(self, name, password=PASSWORD, **fields):
+        if not fields:
+            fields = {"class": "staff"}
+        answer = self.call("POST", "/v1/users", {"name": name, "password": password, **fields})
+        assert answer.status == 201, answer.text
+        return answer.json()
+
+    def try_login(self, name, password=PASSWORD, **fields):
+        return self.call("POST", "/v1/sessions", {"username": name, "password": password, **fields})
+
+    def login(self, name, password=PASSWORD, **fields):
+        answer = self.try_login(name, password, **fields)
+        assert answer.status == 200, answer.text
+        return answer.json()
+
+    def logout(self, token):
+        return self.call("DELETE", "/v1/sessions/current", headers={"Authorization": f"Bearer {token}"})
+
+    def metric(self, name):
+        for line in self.call("GET", "/metrics").text.splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[-1])
+        raise KeyError(name)
+
+    def audit(self):
+        return [json.loads(line) for line in open(self.path("log/audit.jsonl"), encoding="utf-8")]
+
+    def proxy(self):
+        return Proxy(self.path("run/auth-session.sock"))
+
+
+def peak_memory_mib(pid):
+    for line in open(f"/proc/{pid}/status", encoding="ascii"):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no VmHWM")
