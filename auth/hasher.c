@@ -241,10 +241,10 @@ void hasher_stop(struct hasher *h)
 	uv_async_send(&h->wake);
 }
 
-/* "$argon2id$v=19$m=65536,t=2,p=1$salt$hash": parameters up to the fourth '$', salt and hash behind it. */
+/* "$argon2id$v=19$m=65536,t=2,p=1$salt$hash": parameters up to the fourth '$', salt and hash behind it. 0: no hash. */
 static size_t parameters_len(const char *hash)
 {
-	const char *at = hash;
+	const char *at = *hash == '$' ? hash : NULL;
 
 	for (int i = 0; at && i < 3; i++)
 		at = strchr(at + 1, '$');
