@@ -45,15 +45,18 @@ static void on_answer(void *ctx, const struct frame_header *h, const void *paylo
 	struct backend *b = ctx;
 	struct proxy *p = b->proxy;
 	struct request *r = take_request(b);
-	bool over = h->type == FRAME_FAILED ? h->code != FRAME_TOO_LARGE : (h->flags & FRAME_FLAG_LAST);
+	bool failed = h->type == FRAME_FAILED && h->code != FRAME_TOO_LARGE;
+	bool last = h->type == FRAME_RESPONSE && (h->flags & FRAME_FLAG_LAST);
 	if (h->type == FRAME_FAILED)
 		request_lost(r, failure_kind(h->code), failure_reason(h->code));
 	else
 		request_answered(r, h, payload);
-	if (over && b->channel.state != CHANNEL_CLOSED) {
-		channel_close(&b->channel);
-		route_end(&p->routes, &b->instance, NULL, clock_ns());
-	}
+	if (!(failed || last) || b->channel.state == CHANNEL_CLOSED)
+		return;
+	channel_close(&b->channel);
+	/* It ends by itself. After its one answer vmmd is told all the same, so that its place is free at once; after a
+	 * failure not, as the tender's own words about it are on their way. */
+	route_end(&p->routes, &b->instance, last ? "has answered its one request" : NULL, clock_ns());
 }
 
 static void adopt_channel(struct backend *b);
