@@ -121,7 +121,11 @@ class Auth:
         os.makedirs(self.dir, exist_ok=True)
         self.configure(policy, **settings)
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.clean_up()
+                raise
 
     def configure(self, policy=POLICY, **settings):
         values = {"argon2_memory_mib": 8, "argon2_passes": 1, "tries_per_minute": 1000, **settings}
@@ -178,12 +182,15 @@ class Auth:
 
     def __exit__(self, *_):
         try:
-            self.stop()
+            self.stop()  # a daemon that crashed on the way fails here, by its exit code
         finally:
-            if self.process:
-                self.kill()
-            if self.own_dir:
-                shutil.rmtree(self.dir, ignore_errors=True)
+            self.clean_up()
+
+    def clean_up(self):
+        if self.process:
+            self.kill()
+        if self.own_dir:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
     # -- REST --
 
