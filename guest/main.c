@@ -5,6 +5,9 @@
 #include "guest/app.h"
 #include "guest/os.h"
 
+/* ppce-cc asks for this symbol, so that an app with a main() of its own fails to link instead of never serving. */
+const char ppce_main_is_in_the_library = 1;
+
 int main(int argc, char **argv)
 {
 	if (los_io)

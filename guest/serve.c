@@ -132,7 +132,7 @@ static int parse_head(struct exchange *x)
 	for (unsigned i = 0; status == 0; i++) {
 		char *end = strstr(line, "\r\n");
 		if (end == line)
-			break;
+			return i > 0 ? 0 : 400;
 		*end = '\0';
 		status = i == 0 ? parse_target(x, line) : parse_field(x, line);
 		line = end + 2;
