@@ -71,7 +71,8 @@ typedef void http_handler(void *ctx, struct http_exchange *x);
 
 struct http_server; /* one listening socket */
 
-/* Listens on an already bound and listening descriptor, which it takes over. NULL with err on failure. */
+/* Listens on an already bound and listening descriptor, which it takes over. NULL with err on failure.
+ * From then on the process ignores SIGPIPE: a peer that closes early is an error to handle, not a reason to die. */
 struct http_server *http_server_start(uv_loop_t *loop, int fd, const struct http_limits *limits, http_handler *handler,
 				      void *ctx, struct err *err);
 /* Listens on "host:port" (host an IP address, [v6] in brackets; port 0 picks one). The bound address is in `bound`. */

@@ -5,7 +5,7 @@
  */
 #include "lib/http_client.h"
 
-#include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -558,6 +558,7 @@ struct http_client *http_client_new(uv_loop_t *loop)
 	struct http_client *c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
+	signal(SIGPIPE, SIG_IGN);
 	c->loop = loop;
 	uv_timer_init(loop, &c->tick);
 	c->tick.data = c;

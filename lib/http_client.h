@@ -9,17 +9,17 @@
 
 #include "lib/http.h"
 
-struct http_call {		 /* what to send; strings are copied before http_call_start() returns */
-	const char *address;	 /* "unix:/path" or "host:port" (IP address, [v6] in brackets) */
-	const char *host;	 /* Host field; NULL: "localhost" */
+struct http_call {	     /* what to send; strings are copied before http_call_start() returns */
+	const char *address; /* "unix:/path" or "host:port" (IP address, [v6] in brackets) */
+	const char *host;    /* Host field; NULL: "localhost" */
 	const char *method;
 	const char *target;
 	const struct http_field *fields; /* framing fields and Host are left out */
 	unsigned nfields;
 	const void *body;
 	size_t body_len;
-	unsigned timeout_ms;	 /* of the whole call, in steps of about 50 ms; 0: 30 s */
-	size_t answer_bytes;	 /* body larger: ERR_BAD_GATEWAY; 0: 1 MiB */
+	unsigned timeout_ms; /* of the whole call, in steps of about 50 ms; 0: 30 s */
+	size_t answer_bytes; /* body larger: ERR_BAD_GATEWAY; 0: 1 MiB */
 };
 
 struct http_reply { /* valid during the callback only; hop-by-hop fields removed */
@@ -31,6 +31,7 @@ struct http_reply { /* valid during the callback only; hop-by-hop fields removed
 };
 
 struct http_client;
+/* From then on the process ignores SIGPIPE. NULL when memory runs out. */
 struct http_client *http_client_new(uv_loop_t *loop);
 /* Closes all connections; calls that still run get ERR_UNAVAILABLE. Its memory goes when the loop has run once more. */
 void http_client_free(struct http_client *c);

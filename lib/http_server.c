@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -209,6 +210,7 @@ struct http_server *http_server_start(uv_loop_t *loop, int fd, const struct http
 		sock_close(&fd);
 		return NULL;
 	}
+	signal(SIGPIPE, SIG_IGN);
 	s->loop = loop;
 	s->limits = limits ? *limits : http_limits_default;
 	if (s->limits.headers > HTTP_FIELDS_MAX)

@@ -15,24 +15,25 @@ struct rest;
 struct rest_call {
 	struct http_exchange *x;
 	void *ctx;
-	json_t *body;		/* decoded object when the route takes one, else NULL; owned by the layer */
-	char param[3][128];	/* values of {name} parts of the pattern, percent-decoded, in order */
+	json_t *body;	    /* decoded object when the route takes one, else NULL; owned by the layer */
+	char param[3][128]; /* values of {name} parts of the pattern, percent-decoded, in order */
 };
 
 struct rest_route {
 	const char *method;
-	const char *pattern; /* "/v1/images/{name}" */
+	const char *pattern;			/* "/v1/images/{name}" */
 	void (*handle)(struct rest_call *call); /* must answer, now or later, by rest_reply/rest_fail */
-	const char *summary; /* for openapi.json */
-	const char *const *keys; /* NULL: no body (an empty object passes). Else allowed keys of the JSON object, NULL-terminated; "name!" required;
+	const char *summary;			/* for openapi.json */
+	const char *const *
+		keys; /* NULL: no body (an empty object passes). Else allowed keys of the JSON object, NULL-terminated; "name!" required;
 				  * an unknown key is 400 and names the nearest allowed one */
 };
 
 struct rest_config {
-	const char *title;	/* "ppce-vmmd" */
+	const char *title;		 /* "ppce-vmmd" */
 	const struct rest_route *routes; /* ends with method NULL */
 	void *ctx;
-	bool (*ready)(void *ctx, struct err *why); /* NULL: always ready */
+	bool (*ready)(void *ctx, struct err *why);   /* NULL: always ready */
 	void (*metrics)(void *ctx, struct buf *out); /* NULL: none beyond the built-in ones */
 };
 
@@ -57,8 +58,8 @@ struct rest_call *rest_defer(struct rest_call *call);
 json_t *json_decode(const char *bytes, size_t len, struct err *err);
 /* Optional string member: copies into out (size); absent: "" ; wrong type or too long: ERR_INVALID naming the key. */
 int json_get_text(const json_t *object, const char *key, char *out, size_t size, struct err *err);
-int json_get_int(const json_t *object, const char *key, long long min, long long max, long long fallback, long long *out,
-		 struct err *err);
+int json_get_int(const json_t *object, const char *key, long long min, long long max, long long fallback,
+		 long long *out, struct err *err);
 int json_get_bool(const json_t *object, const char *key, bool fallback, bool *out, struct err *err);
 /* The nearest of `names` (NULL-terminated) to a mistyped word within edit distance 3, or NULL. */
 const char *text_nearest(const char *word, const char *const *names);
