@@ -47,7 +47,7 @@ static json_t *operation(const struct rest_route *r)
 static void add_route(json_t *paths, const struct rest_route *r)
 {
 	char method[16] = "";
-	for (size_t i = 0; r->method[i] && i < sizeof(method) - 1; i++)
+	for (size_t i = 0; i < sizeof(method) - 1 && r->method[i]; i++)
 		method[i] = (char)tolower((unsigned char)r->method[i]);
 	json_t *path = json_object_get(paths, r->pattern);
 	if (!path) {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The REST layer over a Unix socket."""
 import json
+import os
+import subprocess
 
 import pytest
 
@@ -126,3 +128,17 @@ def test_openapi(echo):
     schema = doc["paths"]["/v1/things"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["name"] and set(schema["properties"]) == {"name", "colour", "size"}
     assert "/metrics" in doc["paths"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_other_users_are_turned_away(fresh):
+    """Even where the modes of the socket's files would let them in."""
+    os.chmod(os.path.dirname(fresh.rest), 0o755)
+    os.chmod(fresh.rest, 0o666)
+    code = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+            "try:\n s.sendall(b'GET /livez HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n'); print(s.recv(100))\n"
+            "except (BrokenPipeError, ConnectionResetError): print(b'')")
+    for uid, answered in ((0, True), (65534, False)):
+        done = subprocess.run(["/usr/bin/python3", "-c", code, fresh.rest], user=uid, capture_output=True, text=True,
+                              cwd="/", check=True)
+        assert ("200 OK" in done.stdout) == answered, done.stdout
