@@ -2,6 +2,7 @@
 """Fixtures of the end-to-end tests. `platform` is a running platform of the test's own; tests that need other settings
 take `make_platform` and call it with config={"section.key": value} (see harness.Platform)."""
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -51,3 +52,9 @@ def make_platform(platform_dir):
 def platform(make_platform, backend):
     """A running platform, one per test module and backend, with the default policy and no apps or users."""
     return make_platform(backend=backend)
+
+
+@pytest.fixture(scope="session")
+def echo_image(tmp_path_factory):
+    """The guest in apps/echo.c, built as a user would build it."""
+    return harness.build_image(pathlib.Path(__file__).parent / "apps" / "echo.c", tmp_path_factory.mktemp("apps") / "echo")

@@ -9,6 +9,7 @@
 
 Nothing here starts or ends a process that it did not start itself, and stop() fails when one of them survives.
 """
+import contextlib
 import ctypes
 import fcntl
 import http.client
@@ -48,6 +49,14 @@ def kvm_usable():
         return False
     finally:
         os.close(fd)
+
+
+def build_image(source, output, *options):
+    """Builds an app with ppce-cc; returns the image's path."""
+    done = subprocess.run([build_dir() / "bin" / "ppce-cc", *options, source, "-o", output], capture_output=True, text=True)
+    if done.returncode:
+        raise AssertionError(f"ppce-cc {source}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return output
 
 
 def set_config(text, key, value):
@@ -203,8 +212,8 @@ class Platform:
         """Ends the platform; with check, fails if it did not end cleanly or left a process behind."""
         if not self.process:
             return
-        family = self.family()
         code = self.process.poll()
+        family = self.family()
         if code is None:
             self.process.send_signal(sig)
             try:
@@ -225,12 +234,16 @@ class Platform:
 
     @staticmethod
     def _wait_gone(family, timeout):
-        end = time.monotonic() + timeout
+        end, pids = time.monotonic() + timeout, [pid for pid, _ in family]
         while True:
             family = {(pid, born) for pid, born in family if process_born(pid) == born}
             if not family or time.monotonic() > end:
-                return family
+                break
             time.sleep(0.02)
+        for pid in pids:  # those that became our children when `ppce up` ended
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        return family
 
     def family(self):
         """(pid, start time) of `ppce up` and everything below it."""
@@ -347,19 +360,12 @@ class Platform:
 
 
 def process_stat(pid):
-    """(parent, start time) of a live process, or None; a zombie that is our own child is reaped."""
+    """(parent, start time) of a live process; None for one that is gone or a zombie."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    if fields[0] == "Z":
-        if int(fields[1]) == os.getpid():
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
-        return None
-    return int(fields[1]), fields[19]
+    return None if fields[0] == "Z" else (int(fields[1]), fields[19])
 
 
 def process_born(pid):

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Images: a name, a file, a default label, and the snapshot that instances are cloned from. Adding one boots it; after a
+ * restart of the daemon the snapshots are made again, in the background or when one is first needed. An image that does
+ * not boot then is kept with the reason; only what uses it fails.
+ */
+#ifndef VMMD_IMAGES_H
+#define VMMD_IMAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <ppce/limits.h>
+#include "lib/err.h"
+
+#define IMAGES_MAX 256
+#define IMAGES_ADDS_MAX 4     /* images being added at a time */
+#define IMAGE_WAITERS_MAX 256 /* questions parked until an image is booted */
+
+struct vmmd;
+struct boot;
+struct store_job;
+
+enum image_state { IMAGE_COLD, IMAGE_LOADING, IMAGE_BOOTING, IMAGE_READY, IMAGE_FAILED };
+
+struct image_record { /* what the database keeps */
+	char name[PPCE_NAME_SIZE];
+	char digest[PPCE_DIGEST_SIZE];
+	char label[PPCE_LABEL_SIZE]; /* canonical; empty: none, instances start at the bottom */
+	int64_t added;		     /* Unix time */
+	uint64_t bytes;
+	char manifest_name[PPCE_NAME_SIZE];
+	uint32_t memory_mib, request_kib, response_kib;
+};
+
+typedef void image_waiter_fn(struct vmmd *v, void *ctx, const struct err *err); /* err NULL: the image is ready */
+struct image_waiter {
+	STAILQ_ENTRY(image_waiter) link;
+	image_waiter_fn *fn;
+	void *ctx;
+};
+
+struct image {
+	TAILQ_ENTRY(image) link;
+	struct image_record r;
+	enum image_state state;
+	int snapshot; /* sealed; -1 unless IMAGE_READY */
+	uint32_t boot_us;
+	char reason[480];  /* IMAGE_FAILED */
+	uint64_t retry_ns; /* IMAGE_FAILED: not tried again before */
+	struct boot *boot; /* IMAGE_BOOTING */
+	struct store_job *loading;
+	STAILQ_HEAD(, image_waiter) waiters;
+	unsigned nwaiters;
+};
+
+struct image_add;
+struct images {
+	TAILQ_HEAD(, image) list;
+	unsigned count;
+	LIST_HEAD(, image_add) adds;
+	unsigned nadds;
+};
+
+/* Lists what the database holds; images_boot_all() then makes the snapshots, one after the other. */
+int images_load(struct vmmd *v, struct err *err);
+void images_boot_all(struct vmmd *v);
+void images_end(struct vmmd *v);
+
+struct image *image_find(struct vmmd *v, const char *name);
+const char *image_state_name(enum image_state state);
+
+enum image_outcome { IMAGE_SAME, IMAGE_ADDED, IMAGE_REPLACED };
+/* Exactly one of image and err is non-NULL. */
+typedef void image_added_fn(void *ctx, struct image *image, enum image_outcome outcome, const struct err *err);
+/* name and label (canonical, or empty) are checked by the caller. -1: `done` will not be called. */
+int image_add(struct vmmd *v, const char *name, const char *path, const char *label, image_added_fn *done, void *ctx,
+	      struct err *err);
+int image_remove(struct vmmd *v, struct image *image, struct err *err); /* ERR_CONFLICT while apps use it */
+/* Calls `fn` when the snapshot is there or cannot be had: at once when that is known, else later. -1: too many wait. */
+int image_wait(struct vmmd *v, struct image *image, image_waiter_fn *fn, void *ctx, struct err *err);
+
+#endif

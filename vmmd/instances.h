@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Instances: a tender bound to (app, label, owner). The path from a question to the answer is kept short: one
+ * allocation, one socketpair, two messages; no database, no file.
+ */
+#ifndef VMMD_INSTANCES_H
+#define VMMD_INSTANCES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <uv.h>
+
+#include <ppce/limits.h>
+#include "lib/err.h"
+
+#define INSTANCE_BUCKETS 1024
+
+struct vmmd;
+struct app;
+struct tender;
+struct instance;
+
+enum instance_state { INSTANCE_BINDING, INSTANCE_RUNNING, INSTANCE_ENDING };
+
+/* Told once: when the instance is ready for its first request, or has failed before that (err). */
+typedef void instance_started_fn(void *ctx, struct instance *i, const struct err *err);
+typedef void instance_gone_fn(void *ctx);
+
+struct instance {
+	LIST_ENTRY(instance) bucket; /* by UUID */
+	LIST_ENTRY(instance) app_link;
+	struct app *app;
+	struct tender *tender;
+	enum instance_state state;
+	bool from_shell;
+	int held;			       /* the proxy's end of the channel while no proxy is connected, else -1 */
+	uint64_t started_ns;		       /* CLOCK_MONOTONIC */
+	uint32_t spawn_us, create_us, bind_us; /* 0 where made ahead or not known yet */
+	uint64_t log_window_ns;		       /* rate limit of its log lines */
+	unsigned log_lines, log_dropped;
+	instance_started_fn *started;
+	void *started_ctx;
+	instance_gone_fn *gone;
+	void *gone_ctx;
+	char uuid[PPCE_UUID_SIZE];
+	char digest[PPCE_DIGEST_SIZE];
+	char label[PPCE_LABEL_SIZE];
+	char owner[PPCE_USER_SIZE];
+};
+
+struct instances {
+	LIST_HEAD(, instance) buckets[INSTANCE_BUCKETS];
+	unsigned count; /* including those that are ending */
+	uv_timer_t sweep;
+};
+
+void instances_init(struct vmmd *v);
+/* Kills and reaps all tenders, then frees the instances. */
+void instances_end(struct vmmd *v);
+struct instance *instance_find(struct vmmd *v, const char *uuid);
+/* May this (app, label, owner) be started at all? Checks the label's form, the owner and the limits. */
+int instance_check(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err);
+/* Starts one whose instance_check() passed and whose image is ready. `id`: of the proxy's question, or 0. The channel is
+ * on its way to the proxy when this returns. */
+struct instance *instance_start(struct vmmd *v, struct app *app, const char *label, const char *owner, uint64_t id,
+				struct err *err);
+void instance_stop(struct instance *i, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const char *instance_state_name(enum instance_state state);
+/* A new channel for an instance whose old one went with a proxy. Returns the proxy's end, or -1. */
+int instance_rechannel(struct instance *i);
+
+#define INSTANCE_FOREACH(v, i)                                            \
+	for (unsigned bucket_ = 0; bucket_ < INSTANCE_BUCKETS; bucket_++) \
+	LIST_FOREACH(i, &(v)->instances.buckets[bucket_], bucket)
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ppce-vmmd: images, apps, instances, and the tenders that run them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/names.h"
+#include "vmmd/rest_api.h"
+#include "vmmd/state.h"
+#include "vmmd/vmmd.h"
+
+#define GRACE_MS 3000 /* for answers under way at the end */
+
+struct daemon {
+	struct vmmd v;
+	struct rest_api *api;
+	uv_signal_t term, interrupt;
+	uv_timer_t grace;
+};
+
+static const char usage[] = "usage: ppce-vmmd -C DIR\n"
+			    "\n"
+			    "Manages the virtual machines of the platform in DIR: DIR/ppce.yaml is its configuration,\n"
+			    "DIR/run/vmmd.sock its REST interface. Usually started by `ppce up`.\n";
+
+/* --- start -------------------------------------------------------------------------------------------------------- */
+
+/* Descriptors 0 to 4 are taken from now on, so that what a tender gets as 3 and 4 never has one of these numbers here;
+ * tenders inherit /dev/null as standard input and output, and nothing that we were given by whoever started us. */
+static int set_up_descriptors(struct err *err)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = null; fd >= 0 && fd < 4;)
+		fd = null = dup(null); /* lands above the free ones below it */
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(null, 3) < 0 ||
+	    dup2(null, 4) < 0 || (fcntl(STDERR_FILENO, F_GETFD) < 0 && dup2(null, STDERR_FILENO) < 0))
+		return err_errno(err, ERR_INTERNAL, "/dev/null");
+	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		return err_errno(err, ERR_INTERNAL, "close_range");
+	return 0;
+}
+
+static int set_up_process(struct err *err)
+{
+	static const struct rlimit no_core = { 0, 0 };
+	struct rlimit files;
+
+	if (getenv("PPCE_SUPERVISED"))
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	umask(077);
+	setrlimit(RLIMIT_CORE, &no_core); /* inherited by tenders: a guest's memory holds users' data */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	return set_up_descriptors(err);
+}
+
+static int make_dir(const struct config *c, const char *tail, struct err *err)
+{
+	char path[300];
+	config_path(c, tail, path, sizeof path);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_errno(err, ERR_CONFIG, "cannot make %s", path);
+	return 0;
+}
+
+static int load_config(struct vmmd *v, const char *dir, struct err *err)
+{
+	char path[300];
+	enum log_level level;
+	struct label bottom;
+
+	if (config_load(dir, &v->config, err) < 0)
+		return -1;
+	if (log_level_parse(v->config.log_level, &level) == 0)
+		log_init("vmmd", level);
+	v->policy = policy_load(config_path(&v->config, "policy.yaml", path, sizeof path), err);
+	if (!v->policy)
+		return -1;
+	label_bottom(v->policy, &bottom);
+	if (label_format(v->policy, &bottom, v->bottom, err) < 0)
+		return -1;
+	static const char *const dirs[] = { "run", "state", "images", "log", NULL };
+	for (const char *const *d = dirs; *d; d++)
+		if (make_dir(&v->config, *d, err) < 0)
+			return -1;
+	return applog_init(v->config.dir, err);
+}
+
+/* The sockets come first: they are what keeps a second daemon away from the same directory. */
+static int start(struct daemon *d, struct err *err)
+{
+	struct vmmd *v = &d->v;
+	char path[300];
+
+	TAILQ_INIT(&v->images.list);
+	TAILQ_INIT(&v->apps.list);
+	LIST_INIT(&v->images.adds);
+	if (tenders_init(v, err) < 0)
+		return -1;
+	d->api = rest_api_start(v, err);
+	if (!d->api || route_start(v, err) < 0)
+		return -1;
+	v->state = state_open(config_path(&v->config, "state/vmmd.db", path, sizeof path), err);
+	if (!v->state || images_load(v, err) < 0 || apps_load(v, err) < 0)
+		return -1;
+	instances_init(v);
+	shells_init(v);
+	images_boot_all(v);
+	return 0;
+}
+
+/* --- run and end -------------------------------------------------------------------------------------------------- */
+
+static void on_grace_over(uv_timer_t *timer)
+{
+	log_warn("answers under way were cut off");
+	uv_stop(timer->loop);
+}
+
+/* Every tender is dead and reaped when this returns; the loop then ends as soon as the last answers are out. */
+static void end(struct daemon *d)
+{
+	struct vmmd *v = &d->v;
+	if (v->ending)
+		return;
+	log_info("ending %u instances", v->instances.count);
+	v->ending = true;
+	rest_api_stop(d->api);
+	route_end(v);
+	shells_end(v);
+	images_end(v);
+	instances_end(v);
+	uv_close((uv_handle_t *)&d->term, NULL);
+	uv_close((uv_handle_t *)&d->interrupt, NULL);
+	uv_timer_start(&d->grace, on_grace_over, GRACE_MS, 0);
+	uv_unref((uv_handle_t *)&d->grace);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	(void)number;
+	end(handle->data);
+}
+
+static void watch_signals(struct daemon *d)
+{
+	uv_signal_init(&d->v.loop, &d->term);
+	uv_signal_init(&d->v.loop, &d->interrupt);
+	uv_timer_init(&d->v.loop, &d->grace);
+	d->term.data = d->interrupt.data = d;
+	uv_signal_start(&d->term, on_signal, SIGTERM);
+	uv_signal_start(&d->interrupt, on_signal, SIGINT);
+}
+
+static void clean_up(struct daemon *d)
+{
+	struct vmmd *v = &d->v;
+	apps_end(v);
+	rest_api_free(d->api);
+	tenders_free(v);
+	state_close(v->state);
+	policy_free(v->policy);
+	uv_close((uv_handle_t *)&d->grace, NULL);
+	uv_run(&v->loop, UV_RUN_NOWAIT);
+	uv_loop_close(&v->loop);
+}
+
+static int run(const char *dir, struct err *err)
+{
+	static struct daemon d; /* large: the ring of events */
+	if (set_up_process(err) < 0 || load_config(&d.v, dir, err) < 0)
+		return -1;
+	if (uv_loop_init(&d.v.loop) < 0)
+		return err_set(err, ERR_INTERNAL, "no event loop");
+	watch_signals(&d);
+	if (start(&d, err) < 0)
+		return -1; /* nothing runs yet: shells and boots start from the loop */
+	log_info("ready: %s backend, %u images, %u apps", d.v.tenders.kvm ? "kvm" : "process", d.v.images.count,
+		 d.v.apps.count);
+	uv_run(&d.v.loop, UV_RUN_DEFAULT);
+	clean_up(&d);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option known[] = { { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
+	const char *dir = NULL;
+	struct err err;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "C:h", known, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			return 0;
+		}
+		if (c != 'C') {
+			fputs(usage, stderr);
+			return 2;
+		}
+		dir = optarg;
+	}
+	if (!dir || optind != argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	log_init("vmmd", LOG_LEVEL_INFO);
+	if (run(dir, &err) < 0) {
+		log_error("%s", err.text);
+		return err_exit_code(err.kind);
+	}
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The VM manager: the daemon's whole state in one structure, which every module takes as its first argument. One
+ * thread, one loop; only store.c hands work to other threads, and that work touches nothing of this.
+ *
+ *   main.c      start, signals, orderly end          images.c     images and their snapshots
+ *   probe.c     which backend works here             apps.c       apps and their settings
+ *   tenders.c   processes: spawn, control, end       instances.c  start and end of instances
+ *   shells.c    tenders made ahead                   route.c      the socket to the proxy
+ *   boot.c      one boot of an image                 rest_api.c, rest_apps.c   the REST interface
+ *   store.c     image files                          applog.c     what guests log
+ *   state.c     SQLite: what survives a restart      events.c, metrics.c       what operators see
+ */
+#ifndef VMMD_VMMD_H
+#define VMMD_VMMD_H
+
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "lib/config.h"
+#include "policy/policy.h"
+#include "vmmd/apps.h"
+#include "vmmd/events.h"
+#include "vmmd/images.h"
+#include "vmmd/instances.h"
+#include "vmmd/metrics.h"
+#include "vmmd/route.h"
+#include "vmmd/shells.h"
+#include "vmmd/tenders.h"
+
+struct state;
+
+struct vmmd {
+	uv_loop_t loop;
+	struct config config;
+	struct policy *policy;
+	char bottom[PPCE_LABEL_SIZE]; /* canonical text of the lowest label */
+	struct state *state;
+	struct tenders tenders;
+	struct shells shells;
+	struct images images;
+	struct apps apps;
+	struct instances instances;
+	struct route route;
+	struct events events;
+	struct metrics metrics;
+	bool ending; /* everything is being taken down: start nothing */
+};
+
+#endif
