@@ -121,7 +121,7 @@ def stage_fuzz(count, _):
     if not build(count, "build of the fuzz targets", "build-fuzz", ["-Dfuzz=true", "-Db_lundef=false"],
                  env={"CC": "clang"}):
         return
-    for target in sorted((ROOT / "build-fuzz" / "tests").glob("*/fuzz_*")):
+    for target in sorted((ROOT / "build-fuzz" / "tests").glob("*/fuzz[-_]*")):
         if target.is_dir() or not os.access(target, os.X_OK):
             continue
         work = target.with_suffix(".work")

@@ -28,8 +28,8 @@ class Service(http.server.ThreadingHTTPServer):
             self.send_header("Set-Cookie", "ppce_session=forged")
             self.send_header("Set-Cookie", "mine=1")
             self.end_headers()
+            self.server.served += 1  # before the answer: the test looks right after it
             self.wfile.write(text)
-            self.server.served += 1
 
         do_POST = do_GET
 
