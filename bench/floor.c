@@ -104,9 +104,9 @@ static void build_snapshot(void)
 
 static void create(struct machine *m)
 {
-	static struct {
+	static union {
 		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[CPUID_MAX];
+		uint8_t room[sizeof(struct kvm_cpuid2) + CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 	} id;
 
 	m->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);

@@ -15,34 +15,34 @@
 enum config_backend { BACKEND_AUTO, BACKEND_KVM, BACKEND_PROCESS };
 
 struct config {
-	char dir[256];	      /* absolute; not from the file */
-	char listen[64];      /* listen: "127.0.0.1:8080" */
-	bool expose_timing;   /* expose_timing: false */
-	bool secure_cookie;   /* secure_cookie: true; `init --dev` writes false */
-	char log_level[8];    /* log_level: info */
-	struct {	      /* auth: */
-		unsigned argon2_memory_mib;   /* 64; 8..1024 */
-		unsigned argon2_passes;	      /* 2; 1..16 */
-		unsigned hash_workers;	      /* 1; 1..16 */
-		unsigned hash_queue;	      /* 16; 1..1024: logins waiting for a worker; more get 503 */
-		unsigned session_minutes;     /* 480; 1..43200 */
-		unsigned tries_per_minute;    /* 10; 1..1000: failed logins per user, and per address x 5 */
+	char dir[256];			    /* absolute; not from the file */
+	char listen[64];		    /* listen: "127.0.0.1:8080" */
+	bool expose_timing;		    /* expose_timing: false */
+	bool secure_cookie;		    /* secure_cookie: true; `init --dev` writes false */
+	char log_level[8];		    /* log_level: info */
+	struct {			    /* auth: */
+		unsigned argon2_memory_mib; /* 64; 8..1024 */
+		unsigned argon2_passes;	    /* 2; 1..16 */
+		unsigned hash_workers;	    /* 1; 1..16 */
+		unsigned hash_queue;	    /* 16; 1..1024: logins waiting for a worker; more get 503 */
+		unsigned session_minutes;   /* 480; 1..43200 */
+		unsigned tries_per_minute;  /* 10; 1..1000: failed logins per user, and per address x 5 */
 	} auth;
-	struct {				/* vmmd: */
-		enum config_backend backend;	/* auto | kvm | process; auto: kvm where it works */
-		unsigned shells;		/* 2; 0..64: tenders with an empty VM made ahead */
-		unsigned boot_ms;		/* 10000; 100..600000: an image's boot up to its first wait */
-		unsigned max_instances;		/* 1024; 1..65536: over all apps */
-		char tender_user[33];		/* nobody: user that tenders run as when vmmd is root */
+	struct {			     /* vmmd: */
+		enum config_backend backend; /* auto | kvm | process; auto: kvm where it works */
+		unsigned shells;	     /* 2; 0..64: tenders with an empty VM made ahead */
+		unsigned boot_ms;	     /* 10000; 100..600000: an image's boot up to its first wait */
+		unsigned max_instances;	     /* 1024; 1..65536: over all apps */
+		char tender_user[33];	     /* nobody: user that tenders run as when vmmd is root */
 	} vmmd;
-	struct {			  /* proxy: */
-		unsigned connections;	  /* 1024; 1..65536 */
-		unsigned queue;		  /* 256; 0..65536: requests of one app waiting for an instance; more get 503 */
-		unsigned queue_ms;	  /* 5000; 1..600000: longest wait, then 503 */
-		unsigned request_ms;	  /* 10000; 1..3600000: deadline of one request in an instance */
-		unsigned header_bytes;	  /* 16384; 1024..1048576 */
-		unsigned target_bytes;	  /* 8192; 64..65536 */
-		unsigned body_bytes;	  /* 1048576; 0..16777216 */
+	struct {		       /* proxy: */
+		unsigned connections;  /* 1024; 1..65536 */
+		unsigned queue;	       /* 256; 0..65536: requests of one app waiting for an instance; more get 503 */
+		unsigned queue_ms;     /* 5000; 1..600000: longest wait, then 503 */
+		unsigned request_ms;   /* 10000; 1..3600000: deadline of one request in an instance */
+		unsigned header_bytes; /* 16384; 1024..1048576 */
+		unsigned target_bytes; /* 8192; 64..65536 */
+		unsigned body_bytes;   /* 1048576; 0..16777216 */
 		unsigned head_ms, body_ms, idle_ms; /* 10000, 30000, 60000; 10..600000 */
 	} proxy;
 };

@@ -7,26 +7,26 @@
 #ifndef LIB_ERR_H
 #define LIB_ERR_H
 
-enum err_kind {		     /*  HTTP  exit  code */
-	ERR_NONE = 0,
-	ERR_INTERNAL,	     /*  500   1     internal */
-	ERR_INVALID,	     /*  400   2     invalid */
-	ERR_UNAUTHENTICATED, /*  401   4     unauthenticated */
-	ERR_DENIED,	     /*  403   4     denied */
-	ERR_NOT_FOUND,	     /*  404   3     not-found */
-	ERR_METHOD,	     /*  405   2     method-not-allowed */
-	ERR_TIMEOUT_CLIENT,  /*  408   7     request-timeout */
-	ERR_CONFLICT,	     /*  409   6     conflict */
-	ERR_TOO_LARGE,	     /*  413   2     too-large */
-	ERR_URI_TOO_LONG,    /*  414   2     uri-too-long */
-	ERR_TOO_MANY,	     /*  429   6     too-many-requests */
-	ERR_HEADERS_LARGE,   /*  431   2     headers-too-large */
-	ERR_BAD_GATEWAY,     /*  502   1     instance-failed */
-	ERR_UNAVAILABLE,     /*  503   5     unavailable */
-	ERR_FULL,	     /*  503   6     full */
-	ERR_TIMEOUT,	     /*  504   7     deadline */
-	ERR_CONFIG,	     /*  500   78    bad-config */
-	ERR_KINDS
+enum err_kind { /*  HTTP  exit  code */
+		ERR_NONE = 0,
+		ERR_INTERNAL,	     /*  500   1     internal */
+		ERR_INVALID,	     /*  400   2     invalid */
+		ERR_UNAUTHENTICATED, /*  401   4     unauthenticated */
+		ERR_DENIED,	     /*  403   4     denied */
+		ERR_NOT_FOUND,	     /*  404   3     not-found */
+		ERR_METHOD,	     /*  405   2     method-not-allowed */
+		ERR_TIMEOUT_CLIENT,  /*  408   7     request-timeout */
+		ERR_CONFLICT,	     /*  409   6     conflict */
+		ERR_TOO_LARGE,	     /*  413   2     too-large */
+		ERR_URI_TOO_LONG,    /*  414   2     uri-too-long */
+		ERR_TOO_MANY,	     /*  429   6     too-many-requests */
+		ERR_HEADERS_LARGE,   /*  431   2     headers-too-large */
+		ERR_BAD_GATEWAY,     /*  502   1     instance-failed */
+		ERR_UNAVAILABLE,     /*  503   5     unavailable */
+		ERR_FULL,	     /*  503   6     full */
+		ERR_TIMEOUT,	     /*  504   7     deadline */
+		ERR_CONFIG,	     /*  500   78    bad-config */
+		ERR_KINDS
 };
 
 struct err {

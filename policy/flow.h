@@ -10,9 +10,9 @@
 
 enum flow_rule {
 	FLOW_R0_SESSION = 0, /* min <= L(session) <= C(session) <= clearance */
-	FLOW_R1_ROUTE,	     /* a request at r with L(session) <= r <= C(session) goes to an instance bound to exactly r */
-	FLOW_R4_RESPOND,     /* an answer leaves only if L(instance) <= C(session) meet clearance */
-	FLOW_R8_REUSE,	     /* class instances are shared by label, user instances by (label, user); the rest bound once */
+	FLOW_R1_ROUTE,	 /* a request at r with L(session) <= r <= C(session) goes to an instance bound to exactly r */
+	FLOW_R4_RESPOND, /* an answer leaves only if L(instance) <= C(session) meet clearance */
+	FLOW_R8_REUSE,	 /* class instances are shared by label, user instances by (label, user); the rest bound once */
 };
 const char *flow_rule_name(enum flow_rule rule); /* "R0", "R1", ... */
 

@@ -19,7 +19,7 @@
 
 #define POLICY_AXES_MAX 8
 #define POLICY_NODES_MAX 256 /* elements of a chain */
-#define POLICY_SET_MAX	 64  /* members of a subset axis */
+#define POLICY_SET_MAX 64    /* members of a subset axis */
 
 struct policy; /* policy/policy.h */
 
@@ -33,7 +33,8 @@ void label_bottom(const struct policy *p, struct label *out);
 void label_top(const struct policy *p, struct label *out);
 bool label_leq(const struct policy *p, const struct label *a, const struct label *b); /* a may flow to b: a <= b */
 bool label_equal(const struct policy *p, const struct label *a, const struct label *b);
-void label_join(const struct policy *p, const struct label *a, const struct label *b, struct label *out); /* least upper bound */
+void label_join(const struct policy *p, const struct label *a, const struct label *b,
+		struct label *out); /* least upper bound */
 void label_meet(const struct policy *p, const struct label *a, const struct label *b, struct label *out);
 
 /* Untrusted text (at most PPCE_LABEL_SIZE - 1 bytes). ERR_INVALID names the axis or value and the one probably meant. */

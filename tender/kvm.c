@@ -53,9 +53,9 @@ static void on_alarm(int sig)
 
 static int set_cpuid(struct kvm_vm *v, struct err *err)
 {
-	struct {
+	union {
 		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[CPUID_MAX];
+		uint8_t room[sizeof(struct kvm_cpuid2) + CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 	} id = { .head.nent = CPUID_MAX };
 
 	if (ioctl(v->kvm, KVM_GET_SUPPORTED_CPUID, &id) < 0 || ioctl(v->vcpu, KVM_SET_CPUID2, &id) < 0)
@@ -75,7 +75,7 @@ static int open_kvm(struct err *err)
 		close(fd);
 		return err_set(err, ERR_UNAVAILABLE, "/dev/kvm speaks another API version");
 	}
-	int sync = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
+	unsigned long sync = (unsigned long)ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
 	if ((sync & KVM_SYNC_X86_REGS) && (sync & KVM_SYNC_X86_SREGS) &&
 	    ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT) > 0)
 		return fd;
@@ -122,17 +122,18 @@ static void point_sregs(struct kvm_sregs *s, const struct layout *l)
 
 static int read_tsc_offset(struct vm *vm, struct err *err)
 {
-	struct {
+	union {
 		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} tsc = { .head.nmsrs = 1, .entry.index = MSR_TSC };
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} tsc = { .head.nmsrs = 1 };
 	struct kvm_vm *v = vm->kvm;
 
+	tsc.head.entries[0].index = MSR_TSC;
 	int khz = ioctl(v->vcpu, KVM_GET_TSC_KHZ, 0);
 	uint64_t before = __rdtsc();
 	if (khz <= 0 || ioctl(v->vcpu, KVM_GET_MSRS, &tsc) != 1)
 		return err_errno(err, ERR_INTERNAL, "reading the vCPU's time stamp counter");
-	vm->tsc_offset = tsc.entry.data - (before + (__rdtsc() - before) / 2);
+	vm->tsc_offset = tsc.head.entries[0].data - (before + (__rdtsc() - before) / 2);
 	vm->tsc_mult = ((uint64_t)1000000 << 32) / (uint64_t)khz;
 	return 0;
 }
@@ -237,15 +238,17 @@ static int attach_memory(struct vm *vm, int fd, bool shared, struct err *err)
 
 static int set_msrs(struct vm *vm, struct err *err)
 {
-	struct {
+	const struct kvm_msr_entry entries[] = {
+		{ .index = MSR_STAR, .data = 0x23ULL << 48 | (uint64_t)SELECTOR_KERNEL_CODE << 32 },
+		{ .index = MSR_LSTAR, .data = layout_address(vm->layout.system + SYSTEM_STUB * PPCE_PAGE) },
+		{ .index = MSR_FMASK, .data = 0 },
+	};
+	union {
 		struct kvm_msrs head;
-		struct kvm_msr_entry entry[3];
-	} msrs = { .head.nmsrs = 3,
-		   .entry = {
-			   { .index = MSR_STAR, .data = 0x23ULL << 48 | (uint64_t)SELECTOR_KERNEL_CODE << 32 },
-			   { .index = MSR_LSTAR, .data = layout_address(vm->layout.system + SYSTEM_STUB * PPCE_PAGE) },
-			   { .index = MSR_FMASK, .data = 0 } } };
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof entries];
+	} msrs = { .head.nmsrs = 3 };
 
+	memcpy(msrs.head.entries, entries, sizeof entries);
 	if (ioctl(vm->kvm->vcpu, KVM_SET_MSRS, &msrs) != 3)
 		return err_errno(err, ERR_INTERNAL, "setting the vCPU's syscall entry");
 	return 0;

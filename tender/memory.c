@@ -16,7 +16,9 @@ int memory_open_pagemap(struct err *err)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
-	return fd < 0 ? err_errno(err, ERR_INTERNAL, "/proc/self/pagemap") : fd;
+	if (fd < 0)
+		return err_errno(err, ERR_INTERNAL, "/proc/self/pagemap");
+	return fd;
 }
 
 int memory_map(struct memory *m, int fd, size_t size, bool shared, struct err *err)

@@ -191,8 +191,9 @@ static int run(const char *dir, struct err *err)
 	watch_signals(&d);
 	if (start(&d, err) < 0)
 		return -1; /* nothing runs yet: shells and boots start from the loop */
-	log_info("ready: %s backend, %u images, %u apps", d.v.tenders.kvm ? "kvm" : "process", d.v.images.count,
+	log_info("%s backend, %u images, %u apps", d.v.tenders.kvm ? "kvm" : "process", d.v.images.count,
 		 d.v.apps.count);
+	log_info("ready");
 	uv_run(&d.v.loop, UV_RUN_DEFAULT);
 	clean_up(&d);
 	return 0;

@@ -2,6 +2,7 @@
 #include "vmmd/tenders.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -158,12 +159,13 @@ static void set_reason(struct tender *t, const siginfo_t *info)
 			 strsignal(info->si_status));
 }
 
-static int reap(struct tender *t, int flags)
+/* Never blocks: libuv has made the descriptor non-blocking, and waitid(2) heeds that. */
+static int reap(struct tender *t)
 {
 	siginfo_t info = { 0 };
 	int rc;
 	do
-		rc = waitid(P_PIDFD, (id_t)t->pidfd, &info, WEXITED | flags);
+		rc = waitid(P_PIDFD, (id_t)t->pidfd, &info, WEXITED | WNOHANG);
 	while (rc < 0 && errno == EINTR);
 	if (rc == 0 && info.si_pid == 0)
 		return 0; /* not yet */
@@ -295,7 +297,7 @@ static void on_pid(uv_poll_t *poll, int status, int events)
 	(void)status;
 	for (int i = 0; i < MESSAGES_LAST && !t->ending && read_message(t) > 0; i++)
 		;
-	if (!reap(t, WNOHANG))
+	if (!reap(t))
 		return;
 	t->ending = true;
 	t->owner->ended(t);
@@ -425,7 +427,9 @@ void tenders_end_all(struct vmmd *v)
 	LIST_FOREACH(t, &v->tenders.all, link)
 	tender_kill(t, "vmmd ends");
 	while ((t = LIST_FIRST(&v->tenders.all))) {
-		reap(t, 0);
+		struct pollfd p = { .fd = t->pidfd, .events = POLLIN };
+		while (!reap(t))
+			poll(&p, 1, 1000);
 		destroy(t);
 	}
 }

@@ -21,11 +21,11 @@
 
 #include <stdint.h>
 
-#define PPCE_PAGE	4096u
-#define PPCE_IMAGE_BASE 0x100000u	/* lowest address of a segment; ppce-cc links there */
-#define AT_PPCE		0x50504345u	/* auxv type; value: address of struct ppce_io */
-#define PPCE_IO_TEXT	2048u		/* bytes of ppce_io.text */
-#define PPCE_IO_RANDOM	256u		/* bytes of ppce_io.random */
+#define PPCE_PAGE 4096u
+#define PPCE_IMAGE_BASE 0x100000u /* lowest address of a segment; ppce-cc links there */
+#define AT_PPCE 0x50504345u	  /* auxv type; value: address of struct ppce_io */
+#define PPCE_IO_TEXT 2048u	  /* bytes of ppce_io.text */
+#define PPCE_IO_RANDOM 256u	  /* bytes of ppce_io.random */
 
 enum ppce_backend {
 	PPCE_BACKEND_KVM = 1,	  /* doorbell: a one-byte store to ppce_io.doorbell */
@@ -35,10 +35,10 @@ enum ppce_backend {
 /* What a guest may ask for: set .call and .arg, ring the doorbell, read .result (negative: -errno).
  * A call that is not in this list, or an argument out of range, ends the instance. */
 enum ppce_call {
-	PPCE_CALL_WAIT = 1,   /* arg[0]: bytes of the response to the current request that stand in the response buffer
+	PPCE_CALL_WAIT = 1, /* arg[0]: bytes of the response to the current request that stand in the response buffer
 			       * (0 on the first call, which is where the snapshot is taken). Returns when the next
 			       * request stands in the request buffer; result = its length in bytes. */
-	PPCE_CALL_LOG = 2,    /* arg[0]: severity 3 error .. 7 debug (RFC 5424); arg[1]: bytes in .text, 0..PPCE_IO_TEXT.
+	PPCE_CALL_LOG = 2,  /* arg[0]: severity 3 error .. 7 debug (RFC 5424); arg[1]: bytes in .text, 0..PPCE_IO_TEXT.
 			       * Over the rate limit lines are dropped silently. result 0 */
 	PPCE_CALL_RANDOM = 3, /* refills .random from the host's getrandom(2); result = PPCE_IO_RANDOM */
 	PPCE_CALL_EXIT = 4,   /* arg[0]: exit status; does not return. During boot it fails the image */
@@ -49,15 +49,15 @@ enum ppce_call {
  * it back. The guest's clock is: ns = base_ns + (rdtsc - tsc) * tsc_mult >> 32 (128-bit product). */
 struct ppce_io {
 	/* host to guest */
-	uint32_t abi;		/* PPCE_ABI_VERSION */
-	uint32_t backend;	/* enum ppce_backend */
-	uint64_t doorbell;	/* address to store to (KVM) */
-	int32_t doorbell_fd;	/* descriptor to ring (process) */
-	uint32_t random_left;	/* fresh bytes in .random: PPCE_IO_RANDOM at entry; the guest counts it down */
+	uint32_t abi;		       /* PPCE_ABI_VERSION */
+	uint32_t backend;	       /* enum ppce_backend */
+	uint64_t doorbell;	       /* address to store to (KVM) */
+	int32_t doorbell_fd;	       /* descriptor to ring (process) */
+	uint32_t random_left;	       /* fresh bytes in .random: PPCE_IO_RANDOM at entry; the guest counts it down */
 	uint64_t heap_start, heap_end; /* page-aligned; [start, end) is zero at boot, for brk and mmap */
 	uint64_t request_at, request_max;   /* request buffer: address, bytes */
 	uint64_t response_at, response_max; /* response buffer: address, bytes */
-	uint64_t tsc, tsc_mult;	    /* TSC when the two clocks below were read; ns per tick, 32.32 fixed point */
+	uint64_t tsc, tsc_mult; /* TSC when the two clocks below were read; ns per tick, 32.32 fixed point */
 	uint64_t realtime_ns, monotonic_ns;
 	/* guest to host, and the answer */
 	uint32_t call; /* enum ppce_call */

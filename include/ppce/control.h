@@ -29,8 +29,8 @@
 #include <ppce/limits.h>
 
 #define TENDER_CONTROL_FD 3
-#define TENDER_STATS_FD	  4 /* a page, struct tender_stats, written by the tender, read by vmmd */
-#define CONTROL_TEXT	  1024
+#define TENDER_STATS_FD 4 /* a page, struct tender_stats, written by the tender, read by vmmd */
+#define CONTROL_TEXT 1024
 
 enum control_type {
 	CONTROL_BOOT = 1,
@@ -50,28 +50,28 @@ enum control_reset {
 };
 
 struct control_message {
-	uint32_t type;	 /* enum control_type */
-	uint32_t reset;	 /* BIND: enum control_reset */
-	uint32_t deadline_ms; /* BOOT: of the whole boot */
-	uint32_t severity;    /* LOG: 3..7 */
+	uint32_t type;								   /* enum control_type */
+	uint32_t reset;								   /* BIND: enum control_reset */
+	uint32_t deadline_ms;							   /* BOOT: of the whole boot */
+	uint32_t severity;							   /* LOG: 3..7 */
 	uint32_t manifest_memory_mib, manifest_request_kib, manifest_response_kib; /* BOOTED */
-	uint32_t create_us;   /* SHELL_READY: from exec to ready */
-	uint32_t boot_us;     /* BOOTED */
-	uint32_t bind_us;     /* BOUND */
-	char name[PPCE_NAME_SIZE]; /* BOOTED: the manifest's name */
+	uint32_t create_us;							   /* SHELL_READY: from exec to ready */
+	uint32_t boot_us;							   /* BOOTED */
+	uint32_t bind_us;							   /* BOUND */
+	char name[PPCE_NAME_SIZE];						   /* BOOTED: the manifest's name */
 	char uuid[PPCE_UUID_SIZE]; /* BIND: for the process title and error texts */
 	char reason[CONTROL_TEXT]; /* FAILED, LOG */
 };
 
-struct tender_stats {		/* each field is stored whole; vmmd only displays them */
-	uint64_t requests;	/* answered */
-	uint64_t failures;	/* crashed or over the deadline */
-	uint64_t resets;	/* back to pristine */
-	uint64_t rewarms;	/* resets that had to run the warm-up again */
-	uint64_t last_used_ns;	/* CLOCK_MONOTONIC of the last answer */
-	uint64_t busy_ns;	/* total time inside the guest */
-	uint64_t reset_ns;	/* total time of resets */
-	uint32_t resident_kib;	/* private memory of the guest after the last reset, or at bind */
+struct tender_stats {	       /* each field is stored whole; vmmd only displays them */
+	uint64_t requests;     /* answered */
+	uint64_t failures;     /* crashed or over the deadline */
+	uint64_t resets;       /* back to pristine */
+	uint64_t rewarms;      /* resets that had to run the warm-up again */
+	uint64_t last_used_ns; /* CLOCK_MONOTONIC of the last answer */
+	uint64_t busy_ns;      /* total time inside the guest */
+	uint64_t reset_ns;     /* total time of resets */
+	uint32_t resident_kib; /* private memory of the guest after the last reset, or at bind */
 	uint32_t pad;
 };
 

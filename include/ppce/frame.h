@@ -31,15 +31,15 @@ enum frame_failure {
 };
 
 #define FRAME_FLAG_READY 1u /* on FRAME_RESPONSE: the instance takes the next request at once */
-#define FRAME_FLAG_LAST	 2u /* on FRAME_RESPONSE: the instance ends now (lifetime `request`, mode `discard`) */
+#define FRAME_FLAG_LAST 2u  /* on FRAME_RESPONSE: the instance ends now (lifetime `request`, mode `discard`) */
 
 struct frame_header {
-	uint32_t magic;	 /* FRAME_MAGIC */
-	uint16_t type;	 /* enum frame_type */
-	uint16_t flags;	 /* FRAME_FLAG_* */
-	uint32_t length; /* bytes of payload that follow */
-	uint32_t id;	 /* of the request; the answer carries the same */
-	uint32_t code;	 /* FRAME_FAILED: enum frame_failure; FRAME_REQUEST: deadline in ms, 1..3600000 */
+	uint32_t magic;	  /* FRAME_MAGIC */
+	uint16_t type;	  /* enum frame_type */
+	uint16_t flags;	  /* FRAME_FLAG_* */
+	uint32_t length;  /* bytes of payload that follow */
+	uint32_t id;	  /* of the request; the answer carries the same */
+	uint32_t code;	  /* FRAME_FAILED: enum frame_failure; FRAME_REQUEST: deadline in ms, 1..3600000 */
 	uint32_t load_us; /* FRAME_RESPONSE: copying the request in and entering; FRAME_READY: the reset */
 	uint32_t run_us;  /* FRAME_RESPONSE: the guest's own run, entry to doorbell */
 	uint32_t copy_us; /* FRAME_RESPONSE: copying the answer out */
@@ -51,8 +51,8 @@ static inline bool frame_valid(const struct frame_header *h, bool to_tender)
 	if (h->magic != FRAME_MAGIC)
 		return false;
 	if (to_tender)
-		return h->type == FRAME_REQUEST && h->length > 0 && h->length <= PPCE_REQUEST_BYTES_MAX && h->code > 0 &&
-		       h->code <= 3600000;
+		return h->type == FRAME_REQUEST && h->length > 0 && h->length <= PPCE_REQUEST_BYTES_MAX &&
+		       h->code > 0 && h->code <= 3600000;
 	switch (h->type) {
 	case FRAME_RESPONSE:
 		return h->length > 0 && h->length <= PPCE_RESPONSE_BYTES_MAX;

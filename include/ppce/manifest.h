@@ -14,8 +14,8 @@
 #include <ppce/limits.h>
 
 #define PPCE_ABI_VERSION 1u
-#define PPCE_NOTE_TYPE	 0x50504345u /* "PPCE" */
-#define PPCE_NOTE_OWNER	 "PPCE-image"
+#define PPCE_NOTE_TYPE 0x50504345u /* "PPCE" */
+#define PPCE_NOTE_OWNER "PPCE-image"
 
 struct ppce_request;
 struct ppce_response;
@@ -34,7 +34,7 @@ struct ppce_manifest {
 	uint32_t reserved;     /* 0 */
 	void (*syscall_entry)(void); /* where `syscall` instructions of the image arrive in a VM; set by PPCE_APP */
 	void (*signal_entry)(void);  /* where SIGSYS arrives in the process backend; set by PPCE_APP */
-	int (*init)(void);	/* runs once, before the snapshot; non-zero fails the boot. May be NULL */
+	int (*init)(void);	     /* runs once, before the snapshot; non-zero fails the boot. May be NULL */
 	int (*handle)(const struct ppce_request *req, struct ppce_response *res);
 	const char *warm_path; /* path of the synthetic warm-up request ("GET warm_path"); NULL = "/" */
 };

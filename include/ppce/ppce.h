@@ -23,7 +23,7 @@
 #include <ppce/manifest.h>
 
 struct ppce_header {
-	const char *name;  /* lower-case */
+	const char *name; /* lower-case */
 	const char *value;
 };
 
@@ -58,9 +58,9 @@ int ppce_query_get(const struct ppce_request *req, const char *name, char *out, 
  * A handler that returns non-zero, or never sets a status, makes a 500 without a body. */
 int ppce_reply(struct ppce_response *res, int status, const char *content_type, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5))); /* sets status and type, replaces the body by the formatted text */
-int ppce_status(struct ppce_response *res, int status);				    /* 200..599 */
+int ppce_status(struct ppce_response *res, int status);				     /* 200..599 */
 int ppce_header_add(struct ppce_response *res, const char *name, const char *value); /* name: RFC 9110 token */
-int ppce_body(struct ppce_response *res, const void *data, size_t len);		    /* appends to the body */
+int ppce_body(struct ppce_response *res, const void *data, size_t len);		     /* appends to the body */
 int ppce_printf(struct ppce_response *res, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* appends */
 
 enum ppce_severity { PPCE_ERROR = 3, PPCE_WARNING = 4, PPCE_INFO = 6, PPCE_DEBUG = 7 };
@@ -76,14 +76,16 @@ void ppce_syscall_entry(void);
 void ppce_signal_entry(void);
 
 /* Declares the app: designated initialisers of struct ppce_manifest. Exactly once in a program. */
-#define PPCE_APP(...)                                                                                          \
-	__attribute__((section(".note.ppce"), used, aligned(8))) const struct ppce_note ppce_note = {            \
-		sizeof PPCE_NOTE_OWNER, sizeof(struct ppce_manifest), PPCE_NOTE_TYPE, PPCE_NOTE_OWNER,           \
-		{ .abi = PPCE_ABI_VERSION,                                                                     \
-		  .size = sizeof(struct ppce_manifest),                                                        \
-		  .syscall_entry = ppce_syscall_entry,                                                         \
-		  .signal_entry = ppce_signal_entry,                                                           \
-		  __VA_ARGS__ }                                                                                \
-	};
+#define PPCE_APP(...)                                                                \
+	__attribute__((section(".note.ppce"), used, aligned(8)))                     \
+	const struct ppce_note ppce_note = { sizeof PPCE_NOTE_OWNER,                 \
+					     sizeof(struct ppce_manifest),           \
+					     PPCE_NOTE_TYPE,                         \
+					     PPCE_NOTE_OWNER,                        \
+					     { .abi = PPCE_ABI_VERSION,              \
+					       .size = sizeof(struct ppce_manifest), \
+					       .syscall_entry = ppce_syscall_entry,  \
+					       .signal_entry = ppce_signal_entry,    \
+					       __VA_ARGS__ } };
 
 #endif

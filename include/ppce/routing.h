@@ -48,23 +48,23 @@ struct routing_message {
 	uint32_t kind; /* REFUSED: enum err_kind */
 	uint64_t id;
 	char app[PPCE_NAME_SIZE];
-	char label[PPCE_LABEL_SIZE];  /* canonical */
-	char owner[PPCE_USER_SIZE];   /* user name for LIFETIME_USER, else empty */
+	char label[PPCE_LABEL_SIZE]; /* canonical */
+	char owner[PPCE_USER_SIZE];  /* user name for LIFETIME_USER, else empty */
 	char uuid[PPCE_UUID_SIZE];
 	char reason[PPCE_REASON_SIZE];
 	/* APP (and INSTANCE, the same values) */
-	uint32_t lifetime;	     /* enum app_lifetime */
-	uint32_t discard;	     /* LIFETIME_REQUEST: 1 = a new tender each time instead of a reset */
-	uint32_t max_instances;	     /* per app, over all labels and owners; 1..4096 */
-	uint32_t idle_s, max_age_s;  /* 0 = unlimited */
-	uint32_t max_requests;	     /* 0 = unlimited */
-	uint32_t deadline_ms;	     /* of one request */
+	uint32_t lifetime;			/* enum app_lifetime */
+	uint32_t discard;			/* LIFETIME_REQUEST: 1 = a new tender each time instead of a reset */
+	uint32_t max_instances;			/* per app, over all labels and owners; 1..4096 */
+	uint32_t idle_s, max_age_s;		/* 0 = unlimited */
+	uint32_t max_requests;			/* 0 = unlimited */
+	uint32_t deadline_ms;			/* of one request */
 	uint32_t request_bytes, response_bytes; /* largest encoded request and response */
 	/* INSTANCE */
-	uint32_t age_s;		     /* since its start */
-	uint32_t requests;	     /* answered so far */
+	uint32_t age_s;			       /* since its start */
+	uint32_t requests;		       /* answered so far */
 	uint32_t spawn_us, create_us, bind_us; /* what its start took; 0 where it was made ahead */
-	uint32_t from_shell;	     /* 1: a pooled shell was bound; 0: nothing had been made ahead */
+	uint32_t from_shell;		       /* 1: a pooled shell was bound; 0: nothing had been made ahead */
 };
 
 static inline bool routing_valid(const struct routing_message *m, size_t size)

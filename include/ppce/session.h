@@ -24,7 +24,7 @@
 #include <ppce/limits.h>
 
 #define SESSION_TOKEN_BYTES 32 /* random; handed out as unpadded base64url text (43 characters) */
-#define SESSION_HASH_BYTES  32 /* crypto_generichash (BLAKE2b-256) of the token's text */
+#define SESSION_HASH_BYTES 32  /* crypto_generichash (BLAKE2b-256) of the token's text */
 
 enum session_type {
 	SESSION_LOOKUP = 1,

@@ -31,7 +31,8 @@ struct wire_field { /* a header field; names are lower-case on the wire */
 struct wire_request {
 	uint32_t version; /* WIRE_VERSION */
 	uint32_t fields;  /* number of struct wire_field that follow this head, 0..PPCE_HEADERS_MAX */
-	struct wire_ref method, path, query; /* path begins with '/', relative to the app, not decoded; query without '?' */
+	struct wire_ref method, path,
+		query; /* path begins with '/', relative to the app, not decoded; query without '?' */
 	struct wire_ref app, user, class_name, label, session, purpose, request_id; /* identity: from the proxy alone */
 	struct wire_ref body;
 };
@@ -70,7 +71,8 @@ static inline bool wire_table_valid(const void *msg, size_t size, size_t head, u
 	size_t from = head + fields * sizeof(struct wire_field);
 	for (uint32_t i = 0; i < fields; i++) {
 		const struct wire_field *f = &wire_fields(msg, head)[i];
-		if (!wire_ref_valid(msg, size, from, f->name) || !wire_ref_valid(msg, size, from, f->value) || !f->name.len)
+		if (!wire_ref_valid(msg, size, from, f->name) || !wire_ref_valid(msg, size, from, f->value) ||
+		    !f->name.len)
 			return false;
 	}
 	return true;

@@ -7,7 +7,7 @@
 
 #include <ppce/ppce.h>
 
-static unsigned count;		/* requests that this memory has seen */
+static unsigned count;		   /* requests that this memory has seen */
 static char kept[256] = "nothing"; /* what an earlier request left */
 
 static unsigned long number(const struct ppce_request *req, const char *name)
@@ -36,7 +36,8 @@ static void busy(unsigned long ms)
 
 static int describe(const struct ppce_request *req, struct ppce_response *res)
 {
-	if (ppce_reply(res, 200, "text/plain", "%s", "") < 0 || ppce_printf(res, "method=%s\npath=%s\n", req->method, req->path) < 0 ||
+	if (ppce_reply(res, 200, "text/plain", "%s", "") < 0 ||
+	    ppce_printf(res, "method=%s\npath=%s\n", req->method, req->path) < 0 ||
 	    ppce_printf(res, "query=%s\nuser=%s\nclass=%s\n", req->query, req->user, req->class_name) < 0 ||
 	    ppce_printf(res, "label=%s\nsession=%s\npurpose=%s\n", req->label, req->session, req->purpose) < 0 ||
 	    ppce_printf(res, "id=%s\ncount=%u\nkept=%s\nbody=", req->id, count, kept) < 0 ||
