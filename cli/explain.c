@@ -39,6 +39,26 @@ static int make_target(struct cli *c, char *target, size_t size, struct err *err
 	return rc;
 }
 
+static void print_answer(const struct cli *c, json_t *answer)
+{
+	static const struct cli_column columns[] = { { "step", "STEP", 0 },
+						     { "rule", "RULE", 0 },
+						     { "allowed", "ALLOWED", 0 },
+						     { "why", "WHY", 0 },
+						     { NULL, NULL, 0 } };
+	json_t *steps = json_object_get(answer, "steps");
+	if (c->json || !json_is_array(steps)) {
+		cli_print_object(c, answer);
+		return;
+	}
+	json_incref(steps);
+	json_object_del(answer, "steps");
+	cli_print_object(c, answer);
+	putchar('\n');
+	cli_print_rows(c, steps, columns);
+	json_decref(steps);
+}
+
 static int explain(struct cli *c, struct err *err)
 {
 	char target[4096];
@@ -46,7 +66,7 @@ static int explain(struct cli *c, struct err *err)
 	if (make_target(c, target, sizeof target, err) < 0 ||
 	    cli_rest(c, "proxy", "GET", target, NULL, &answer, err) < 0)
 		return -1;
-	cli_print_object(c, answer);
+	print_answer(c, answer);
 	if (json_is_false(json_object_get(answer, "allowed")))
 		c->exit_code = err_exit_code(ERR_DENIED);
 	json_decref(answer);

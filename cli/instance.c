@@ -76,7 +76,7 @@ static int pool_set(struct cli *c, struct err *err)
 	char *end;
 	unsigned long shells = strtoul(c->args[0], &end, 10);
 	if (*end || end == c->args[0] || c->args[0][0] == '-' || shells > 64)
-		return err_set(err, ERR_INVALID, "the number of shells is 0 to 64, not `%.60s`", c->args[0]);
+		return err_set(err, ERR_INVALID, "SHELLS is a number from 0 to 64, not `%.60s`", c->args[0]);
 	json_t *answer;
 	if (cli_rest(c, "vmmd", "PUT", "/v1/pools", json_pack("{s:I}", "shells", (json_int_t)shells), &answer, err) < 0)
 		return -1;
@@ -90,7 +90,6 @@ static int logs(struct cli *c, struct err *err)
 {
 	char target[256], suffix[32];
 	long long lines;
-	char *text = NULL;
 	json_t *answer;
 	if (cli_number(c, "lines", 1, 10000, 100, &lines, err) < 0)
 		return -1;
@@ -99,7 +98,6 @@ static int logs(struct cli *c, struct err *err)
 		return -1;
 	if (cli_rest(c, "vmmd", "GET", target, NULL, &answer, err) < 0)
 		return -1;
-	free(text);
 	if (c->json) {
 		cli_print_json(answer);
 	} else {

@@ -97,8 +97,8 @@ static bool explain_outside(const struct proxy *p, const struct question *q, jso
 	const struct service *s;
 	unsigned n = 0;
 	char why[PPCE_LABEL_SIZE + 200];
-	TAILQ_FOREACH(s, &p->registrations.all, all)
-	n += !s->removed && strcmp(s->app, q->app) == 0 && strcmp(s->label, q->label_text) == 0;
+	TAILQ_FOREACH (s, &p->registrations.all, all)
+		n += !s->removed && strcmp(s->app, q->app) == 0 && strcmp(s->label, q->label_text) == 0;
 	snprintf(why, sizeof why, "%s is an outside service; %u registered at exactly %s", q->app, n, q->label_text);
 	return add(steps, "ROUTE", "R1", n > 0, why);
 }
@@ -118,9 +118,9 @@ static bool explain_route(const struct proxy *p, const struct question *q, json_
 	if (!app)
 		return add(steps, "ROUTE", "", false, "there is no app of that name");
 	const char *owner = app->lifetime == LIFETIME_USER ? q->user : "";
-	TAILQ_FOREACH(r, &app->routes, of_app)
-	if (strcmp(r->label, q->label_text) == 0 && strcmp(r->owner, owner) == 0)
-		n = r->instances;
+	TAILQ_FOREACH (r, &app->routes, of_app)
+		if (strcmp(r->label, q->label_text) == 0 && strcmp(r->owner, owner) == 0)
+			n = r->instances;
 	snprintf(why, sizeof why, "instances of %s at %s: %s; %u now, %s", app->name, q->label_text,
 		 whose[app->lifetime], n, n ? "the first idle one is taken" : "one would be started");
 	return add(steps, "ROUTE", flow_rule_name(FLOW_R8_REUSE), true, why);

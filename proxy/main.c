@@ -194,8 +194,7 @@ static void refuse_rest(struct proxy *p)
 	struct instance *i;
 	http_client_free(p->client);
 	routes_expire(&p->routes, UINT64_MAX);
-	TAILQ_FOREACH(i, &p->routes.instances, all)
-	{
+	TAILQ_FOREACH (i, &p->routes.instances, all) {
 		struct backend *b = backend_of(i);
 		struct request *r = b->request;
 		b->request = NULL;

@@ -29,9 +29,10 @@ void registrations_free(struct registrations *r)
 static struct service *find_same(const struct registrations *r, const char *app, const char *label, const char *address)
 {
 	struct service *s;
-	TAILQ_FOREACH(s, &r->all, all)
-	if (!s->removed && strcmp(s->app, app) == 0 && strcmp(s->label, label) == 0 && strcmp(s->address, address) == 0)
-		return s;
+	TAILQ_FOREACH (s, &r->all, all)
+		if (!s->removed && strcmp(s->app, app) == 0 && strcmp(s->label, label) == 0 &&
+		    strcmp(s->address, address) == 0)
+			return s;
 	return NULL;
 }
 
@@ -83,9 +84,9 @@ struct service *registration_add(struct registrations *r, const struct policy *p
 struct service *registration_find(const struct registrations *r, const char *id)
 {
 	struct service *s;
-	TAILQ_FOREACH(s, &r->all, all)
-	if (!s->removed && strcmp(s->id, id) == 0)
-		return s;
+	TAILQ_FOREACH (s, &r->all, all)
+		if (!s->removed && strcmp(s->id, id) == 0)
+			return s;
 	return NULL;
 }
 
@@ -99,17 +100,16 @@ void registration_remove(struct registrations *r, struct service *s)
 bool registration_knows(const struct registrations *r, const char *app)
 {
 	struct service *s;
-	TAILQ_FOREACH(s, &r->all, all)
-	if (!s->removed && strcmp(s->app, app) == 0)
-		return true;
+	TAILQ_FOREACH (s, &r->all, all)
+		if (!s->removed && strcmp(s->app, app) == 0)
+			return true;
 	return false;
 }
 
 struct service *registration_choose(struct registrations *r, const char *app, const char *label, uint64_t now_ns)
 {
 	struct service *s, *best = NULL;
-	TAILQ_FOREACH(s, &r->all, all)
-	{
+	TAILQ_FOREACH (s, &r->all, all) {
 		if (s->removed || now_ns >= s->expires_ns || now_ns < s->down_until_ns || strcmp(s->app, app) != 0 ||
 		    strcmp(s->label, label) != 0)
 			continue;

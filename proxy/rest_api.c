@@ -88,9 +88,9 @@ static void registration_list(struct rest_call *call)
 	struct proxy *p = call->ctx;
 	json_t *list = json_array();
 	const struct service *s;
-	TAILQ_FOREACH(s, &p->registrations.all, all)
-	if (!s->removed)
-		json_array_append_new(list, service_json(s, clock_ns()));
+	TAILQ_FOREACH (s, &p->registrations.all, all)
+		if (!s->removed)
+			json_array_append_new(list, service_json(s, clock_ns()));
 	rest_reply(call, 200, json_pack("{s:o}", "registrations", list));
 }
 
@@ -132,11 +132,11 @@ static json_t *instances_json(const struct routes *t, uint64_t now)
 {
 	json_t *list = json_array();
 	const struct instance *i;
-	TAILQ_FOREACH(i, &t->instances, all)
-	json_array_append_new(list,
-			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "uuid", i->uuid, "app", i->app->name,
-					"label", i->label, "owner", i->owner, "state", state_name(i->state), "served",
-					(json_int_t)i->served, "age_s", (json_int_t)((now - i->born_ns) / 1000000000)));
+	TAILQ_FOREACH (i, &t->instances, all)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "uuid", i->uuid, "app",
+						      i->app->name, "label", i->label, "owner", i->owner, "state",
+						      state_name(i->state), "served", (json_int_t)i->served, "age_s",
+						      (json_int_t)((now - i->born_ns) / 1000000000)));
 	return list;
 }
 
@@ -145,10 +145,10 @@ static json_t *app_json(const struct app *app)
 	static const char *const lifetimes[] = { "", "class", "user", "request" };
 	json_t *routes = json_array();
 	const struct route *r;
-	TAILQ_FOREACH(r, &app->routes, of_app)
-	json_array_append_new(routes, json_pack("{s:s, s:s, s:I, s:I, s:I}", "label", r->label, "owner", r->owner,
-						"instances", (json_int_t)r->instances, "asked", (json_int_t)r->needs,
-						"waiting", (json_int_t)r->nwaiting));
+	TAILQ_FOREACH (r, &app->routes, of_app)
+		json_array_append_new(routes, json_pack("{s:s, s:s, s:I, s:I, s:I}", "label", r->label, "owner",
+							r->owner, "instances", (json_int_t)r->instances, "asked",
+							(json_int_t)r->needs, "waiting", (json_int_t)r->nwaiting));
 	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "name", app->name, "lifetime",
 			 lifetimes[app->lifetime], "max_instances", (json_int_t)app->max_instances, "instances",
 			 (json_int_t)app->instances, "ending", (json_int_t)app->ending, "asked", (json_int_t)app->needs,
@@ -160,8 +160,8 @@ static void routes_get(struct rest_call *call)
 	struct proxy *p = call->ctx;
 	json_t *apps = json_array();
 	const struct app *app;
-	TAILQ_FOREACH(app, &p->routes.apps, all)
-	json_array_append_new(apps, app_json(app));
+	TAILQ_FOREACH (app, &p->routes.apps, all)
+		json_array_append_new(apps, app_json(app));
 	rest_reply(call, 200,
 		   json_pack("{s:o, s:o}", "apps", apps, "instances", instances_json(&p->routes, clock_ns())));
 }
@@ -191,8 +191,7 @@ static void metrics(void *ctx, struct buf *out)
 	struct proxy *p = ctx;
 	unsigned waiting = 0, instances = 0;
 	const struct app *app;
-	TAILQ_FOREACH(app, &p->routes.apps, all)
-	{
+	TAILQ_FOREACH (app, &p->routes.apps, all) {
 		waiting += app->waiting;
 		instances += app->instances;
 	}

@@ -263,9 +263,9 @@ static void grow_app(struct routes *t, struct app *app, uint64_t now_ns)
 	}
 	if (app->waiting <= app->needs)
 		return;
-	TAILQ_FOREACH(r, &app->routes, of_app)
-	if (r->nwaiting > 0)
-		grow(t, r, now_ns);
+	TAILQ_FOREACH (r, &app->routes, of_app)
+		if (r->nwaiting > 0)
+			grow(t, r, now_ns);
 }
 
 /* --- the choice ---------------------------------------------------------------------------------------------- */
@@ -534,9 +534,9 @@ void routes_sweep(struct routes *t, uint64_t now_ns)
 		next = TAILQ_NEXT(i, all);
 		sweep_instance(t, i, now_ns);
 	}
-	TAILQ_FOREACH(app, &t->apps, all)
-	if (app->waiting > 0)
-		grow_app(t, app, now_ns);
+	TAILQ_FOREACH (app, &t->apps, all)
+		if (app->waiting > 0)
+			grow_app(t, app, now_ns);
 }
 
 /* --- begin and end ------------------------------------------------------------------------------------------- */

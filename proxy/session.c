@@ -59,8 +59,7 @@ static struct session *session_from(const struct sessions *s, const struct sessi
 static void make_room(struct sessions *s)
 {
 	struct session *e;
-	TAILQ_FOREACH(e, &s->recent, recent)
-	{
+	TAILQ_FOREACH (e, &s->recent, recent) {
 		if (e->refs == 1) {
 			forget(s, e, SESSION_LIVE);
 			return;

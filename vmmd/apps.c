@@ -15,20 +15,20 @@ const char *app_lifetime_name(uint32_t lifetime)
 struct app *app_find(struct vmmd *v, const char *name)
 {
 	struct app *a;
-	TAILQ_FOREACH(a, &v->apps.list, link)
-	if (strcmp(a->r.name, name) == 0)
-		return a;
+	TAILQ_FOREACH (a, &v->apps.list, link)
+		if (strcmp(a->r.name, name) == 0)
+			return a;
 	return NULL;
 }
 
 bool app_uses(struct vmmd *v, const struct image *image, const char **name)
 {
 	const struct app *a;
-	TAILQ_FOREACH(a, &v->apps.list, link)
-	if (a->image == image) {
-		*name = a->r.name;
-		return true;
-	}
+	TAILQ_FOREACH (a, &v->apps.list, link)
+		if (a->image == image) {
+			*name = a->r.name;
+			return true;
+		}
 	return false;
 }
 
@@ -133,8 +133,8 @@ int app_remove(struct vmmd *v, struct app *a, struct err *err)
 	a->image = NULL;
 	event_add(&v->events, "app-removed", a->r.name, "", "%s", "");
 	route_app_gone(v, a->r.name);
-	LIST_FOREACH(i, &a->instances, app_link)
-	instance_stop(i, "app %s was removed", a->r.name);
+	LIST_FOREACH (i, &a->instances, app_link)
+		instance_stop(i, "app %s was removed", a->r.name);
 	free_if_done(a);
 	return 0;
 }

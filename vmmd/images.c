@@ -24,9 +24,9 @@ struct reload { /* an image's file being checked after a restart */
 struct image *image_find(struct vmmd *v, const char *name)
 {
 	struct image *i;
-	TAILQ_FOREACH(i, &v->images.list, link)
-	if (strcmp(i->r.name, name) == 0)
-		return i;
+	TAILQ_FOREACH (i, &v->images.list, link)
+		if (strcmp(i->r.name, name) == 0)
+			return i;
 	return NULL;
 }
 
@@ -153,15 +153,15 @@ void images_boot_all(struct vmmd *v)
 	struct err err;
 	if (v->ending)
 		return;
-	TAILQ_FOREACH(i, &v->images.list, link)
-	if (i->state == IMAGE_LOADING || i->state == IMAGE_BOOTING)
-		return;
-	TAILQ_FOREACH(i, &v->images.list, link)
-	if (i->state == IMAGE_COLD) {
-		if (reload(v, i, &err) < 0)
-			boot_failed(v, i, &err);
-		return;
-	}
+	TAILQ_FOREACH (i, &v->images.list, link)
+		if (i->state == IMAGE_LOADING || i->state == IMAGE_BOOTING)
+			return;
+	TAILQ_FOREACH (i, &v->images.list, link)
+		if (i->state == IMAGE_COLD) {
+			if (reload(v, i, &err) < 0)
+				boot_failed(v, i, &err);
+			return;
+		}
 }
 
 int image_wait(struct vmmd *v, struct image *i, image_waiter_fn *fn, void *ctx, struct err *err)
@@ -235,9 +235,9 @@ int images_load(struct vmmd *v, struct err *err)
 static bool digest_used(struct vmmd *v, const char *digest)
 {
 	const struct image *i;
-	TAILQ_FOREACH(i, &v->images.list, link)
-	if (strcmp(i->r.digest, digest) == 0)
-		return true;
+	TAILQ_FOREACH (i, &v->images.list, link)
+		if (strcmp(i->r.digest, digest) == 0)
+			return true;
 	return false;
 }
 
@@ -290,13 +290,12 @@ static void stop_old(struct vmmd *v, const struct image *i)
 {
 	struct instance *x;
 	struct app *app;
-	TAILQ_FOREACH(app, &v->apps.list, link)
-	{
+	TAILQ_FOREACH (app, &v->apps.list, link) {
 		if (app->image != i)
 			continue;
-		LIST_FOREACH(x, &app->instances, app_link)
-		if (strcmp(x->digest, i->r.digest) != 0)
-			instance_stop(x, "image %s was replaced", i->r.name);
+		LIST_FOREACH (x, &app->instances, app_link)
+			if (strcmp(x->digest, i->r.digest) != 0)
+				instance_stop(x, "image %s was replaced", i->r.name);
 		route_app(v, app);
 	}
 }
@@ -417,9 +416,9 @@ int image_add(struct vmmd *v, const char *name, const char *path, const char *la
 	      struct err *err)
 {
 	struct image_add *a;
-	LIST_FOREACH(a, &v->images.adds, link)
-	if (strcmp(a->name, name) == 0)
-		return err_set(err, ERR_CONFLICT, "image %s is being added already", name);
+	LIST_FOREACH (a, &v->images.adds, link)
+		if (strcmp(a->name, name) == 0)
+			return err_set(err, ERR_CONFLICT, "image %s is being added already", name);
 	if (v->images.nadds >= IMAGES_ADDS_MAX)
 		return err_set(err, ERR_UNAVAILABLE, "%d images are being added; try again", IMAGES_ADDS_MAX);
 	a = calloc(1, sizeof *a);

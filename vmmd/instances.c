@@ -37,9 +37,9 @@ static unsigned bucket_of(const char *uuid)
 struct instance *instance_find(struct vmmd *v, const char *uuid)
 {
 	struct instance *i;
-	LIST_FOREACH(i, &v->instances.buckets[bucket_of(uuid)], bucket)
-	if (strcmp(i->uuid, uuid) == 0)
-		return i;
+	LIST_FOREACH (i, &v->instances.buckets[bucket_of(uuid)], bucket)
+		if (strcmp(i->uuid, uuid) == 0)
+			return i;
 	return NULL;
 }
 
@@ -332,8 +332,8 @@ static void sweep(uv_timer_t *timer)
 	struct instance *i;
 	uint64_t now = clock_ns();
 	bool alone = !route_connected(v) && now - v->route.lost_ns > ALONE_NS;
-	INSTANCE_FOREACH(v, i)
-	sweep_one(i, now, alone);
+	INSTANCE_FOREACH (v, i)
+		sweep_one(i, now, alone);
 }
 
 void instances_init(struct vmmd *v)

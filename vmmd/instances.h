@@ -72,6 +72,6 @@ int instance_rechannel(struct instance *i);
 
 #define INSTANCE_FOREACH(v, i)                                            \
 	for (unsigned bucket_ = 0; bucket_ < INSTANCE_BUCKETS; bucket_++) \
-	LIST_FOREACH(i, &(v)->instances.buckets[bucket_], bucket)
+		LIST_FOREACH (i, &(v)->instances.buckets[bucket_], bucket)
 
 #endif

@@ -109,8 +109,8 @@ void rest_app_list(struct rest_call *call)
 	struct vmmd *v = call->ctx;
 	const struct app *a;
 	json_t *list = json_array();
-	TAILQ_FOREACH(a, &v->apps.list, link)
-	json_array_append_new(list, app_json(a));
+	TAILQ_FOREACH (a, &v->apps.list, link)
+		json_array_append_new(list, app_json(a));
 	rest_reply(call, 200, json_pack("{s:o}", "apps", list));
 }
 

@@ -60,8 +60,8 @@ void rest_image_list(struct rest_call *call)
 	struct vmmd *v = call->ctx;
 	const struct image *i;
 	json_t *list = json_array();
-	TAILQ_FOREACH(i, &v->images.list, link)
-	json_array_append_new(list, image_json(i));
+	TAILQ_FOREACH (i, &v->images.list, link)
+		json_array_append_new(list, image_json(i));
 	rest_reply(call, 200, json_pack("{s:o}", "images", list));
 }
 

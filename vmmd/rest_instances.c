@@ -135,8 +135,8 @@ void rest_instance_list(struct rest_call *call)
 	struct vmmd *v = call->ctx;
 	const struct instance *i;
 	json_t *list = json_array();
-	INSTANCE_FOREACH(v, i)
-	json_array_append_new(list, instance_json(v, i));
+	INSTANCE_FOREACH (v, i)
+		json_array_append_new(list, instance_json(v, i));
 	rest_reply(call, 200, json_pack("{s:o}", "instances", list));
 }
 

@@ -298,10 +298,9 @@ static void synchronise(struct vmmd *v)
 	const struct app *app;
 	struct instance *i;
 
-	TAILQ_FOREACH(app, &v->apps.list, link)
-	route_app(v, app);
-	INSTANCE_FOREACH(v, i)
-	{
+	TAILQ_FOREACH (app, &v->apps.list, link)
+		route_app(v, app);
+	INSTANCE_FOREACH (v, i) {
 		int fd = i->held >= 0 ? i->held : instance_rechannel(i);
 		i->held = -1;
 		if (fd >= 0 && i->state != INSTANCE_ENDING)

@@ -200,9 +200,9 @@ static bool is_stale(const struct vmmd *v, const char *name)
 	size_t len = strspn(name, "0123456789abcdef");
 	if (len != PPCE_DIGEST_SIZE - 1 || strcmp(name + len, ".elf") != 0)
 		return false; /* not ours */
-	TAILQ_FOREACH(i, &v->images.list, link)
-	if (strncmp(i->r.digest, name, len) == 0)
-		return false;
+	TAILQ_FOREACH (i, &v->images.list, link)
+		if (strncmp(i->r.digest, name, len) == 0)
+			return false;
 	return true;
 }
 

@@ -424,8 +424,8 @@ struct tender_stats tender_stats(const struct tender *t)
 void tenders_end_all(struct vmmd *v)
 {
 	struct tender *t;
-	LIST_FOREACH(t, &v->tenders.all, link)
-	tender_kill(t, "vmmd ends");
+	LIST_FOREACH (t, &v->tenders.all, link)
+		tender_kill(t, "vmmd ends");
 	while ((t = LIST_FIRST(&v->tenders.all))) {
 		struct pollfd p = { .fd = t->pidfd, .events = POLLIN };
 		while (!reap(t))
