@@ -66,20 +66,22 @@ def summary(samples, expect):
             "phases": {name: percentile(values, 50) for name, values in phases.items()}}
 
 
+def running(platform, app):
+    listed = platform.rest("vmmd", "GET", "/v1/instances").json()
+    return [i for i in (listed if isinstance(listed, list) else listed["instances"]) if i["app"] == app]
+
+
 def cold(platform, client, app, count, shells):
     """Ends the app's instances before every sample, so that each request has to start one."""
-    platform.cli("pool", "set", "--shells", str(shells))
+    platform.cli("pool", "set", str(shells))
     samples = []
     for _ in range(count):
-        for i in platform.cli_json("ps"):
-            if i["app"] == app:
-                platform.cli("stop", i["uuid"], check=False)
+        for i in running(platform, app):
+            platform.rest("vmmd", "DELETE", "/v1/instances/" + i["uuid"])
         deadline = time.time() + 5
         while time.time() < deadline:
-            alive = [i for i in platform.cli_json("ps") if i["app"] == app]
-            pool = platform.cli_json("pool", "ls")
-            ready = pool["ready"] if isinstance(pool, dict) else pool[0]["ready"]
-            if not alive and ready == shells:
+            alive = running(platform, app)
+            if not alive and platform.rest("vmmd", "GET", "/v1/pools").json()["shells_ready"] == shells:
                 break
             time.sleep(0.005)
         time.sleep(0.02)
@@ -127,8 +129,7 @@ def measure(options):
         for app, lifetime in (("cold", "user"), ("warm", "user"), ("pristine", "request")):
             platform.add_app(app, "hello", lifetime)
         platform.add_user("ann", clearance="level=NATO_SECRET")
-        token = platform.login("ann")
-        token = token if isinstance(token, str) else token["token"]
+        token = platform.login("ann").token
         client = Client(platform, token)
         progress("cold, nothing made ahead")
         result["cold"] = cold(platform, client, "cold", options.samples, 0)
