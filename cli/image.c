@@ -58,7 +58,8 @@ const struct cli_verb cli_image_verbs[] = {
 	  .summary = "Register a program made by ppce-cc; it is copied and booted once up to its first request",
 	  .detail = "  ppce-cc hello.c -o hello\n"
 		    "  ppce image add hello hello\n"
-		    "  ppce image add tax ./tax --label level=NATO_RESTRICTED\n",
+		    "  ppce image add tax ./tax --label level=NATO_RESTRICTED\n\n"
+		    "Another program under a name that is in use takes its place: instances of the old one end.\n",
 	  .options = { { "label", "L", "label of instances that are started without one; default: the lowest",
 			 false } },
 	  .run = add },
