@@ -60,7 +60,7 @@ def test_image(p, tmp_path, echo_image):
     bad.write_bytes(b"#!/bin/sh\necho no image\n")
     fails(p, 2, "ELF", "image", "add", "third", bad)
     p.cli("image", "rm", "second")
-    fails(p, 3, "second", "image", "rm", "second")
+    fails(p, 3, "no image", "image", "rm", "second")
     fails(p, 6, "echo", "image", "rm", "echo")  # apps use it
     assert [row["name"] for row in p.cli_json("image", "ls")] == ["echo"]
 
@@ -143,7 +143,7 @@ def test_start_ps_stop(p):
     p.cli("stop", uuid)
     eventually(lambda: uuid not in p.cli("ps"))
     fails(p, 3, "no instance", "stop", uuid)
-    fails(p, 3, "nothing", "start", "nothing")
+    fails(p, 3, "no app", "start", "nothing")
     fails(p, 2, "level", "start", "shared", "--label", "level=NATO_SECRT")
     fails(p, 2, "owner", "start", "own", "--label", SECRET)
     owned = p.cli_json("start", "own", "--label", SECRET, "--owner", "ann")
