@@ -48,14 +48,20 @@ void app_describe(struct vmmd *v, const struct app *a, struct routing_message *m
 
 static struct app *insert(struct vmmd *v, const struct app_record *r, struct image *image)
 {
-	struct app *a = calloc(1, sizeof *a);
+	struct app *next, *a = calloc(1, sizeof *a);
 	if (!a)
 		return NULL;
 	a->r = *r;
 	a->image = image;
 	a->log.fd = -1;
 	LIST_INIT(&a->instances);
-	TAILQ_INSERT_TAIL(&v->apps.list, a, link);
+	TAILQ_FOREACH (next, &v->apps.list, link)
+		if (strcmp(next->r.name, r->name) > 0)
+			break;
+	if (next)
+		TAILQ_INSERT_BEFORE(next, a, link);
+	else
+		TAILQ_INSERT_TAIL(&v->apps.list, a, link);
 	v->apps.count++;
 	return a;
 }

@@ -42,7 +42,7 @@ struct app {
 };
 
 struct apps {
-	TAILQ_HEAD(, app) list;
+	TAILQ_HEAD(, app) list; /* by name */
 	unsigned count;
 };
 

@@ -192,13 +192,19 @@ int image_wait(struct vmmd *v, struct image *i, image_waiter_fn *fn, void *ctx, 
 
 static struct image *insert(struct vmmd *v, const struct image_record *r)
 {
-	struct image *i = calloc(1, sizeof *i);
+	struct image *next, *i = calloc(1, sizeof *i);
 	if (!i)
 		return NULL;
 	i->r = *r;
 	i->snapshot = -1;
 	STAILQ_INIT(&i->waiters);
-	TAILQ_INSERT_TAIL(&v->images.list, i, link);
+	TAILQ_FOREACH (next, &v->images.list, link)
+		if (strcmp(next->r.name, r->name) > 0)
+			break;
+	if (next)
+		TAILQ_INSERT_BEFORE(next, i, link);
+	else
+		TAILQ_INSERT_TAIL(&v->images.list, i, link);
 	v->images.count++;
 	return i;
 }

@@ -57,7 +57,7 @@ struct image {
 
 struct image_add;
 struct images {
-	TAILQ_HEAD(, image) list;
+	TAILQ_HEAD(, image) list; /* by name */
 	unsigned count;
 	LIST_HEAD(, image_add) adds;
 	unsigned nadds;

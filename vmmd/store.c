@@ -102,12 +102,11 @@ static int check(struct store_job *job, struct err *err)
 	final_path(job->dir, job->digest, path);
 	job->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (job->fd < 0)
-		return err_errno(err, ERR_INTERNAL, "%s: add the image again", path);
+		return err_errno(err, ERR_INTERNAL, "its file cannot be read: add the image again. %s", path);
 	if (digest_file(job->fd, digest, err) < 0)
 		return -1;
 	if (strcmp(digest, job->digest) != 0)
-		return err_set(err, ERR_INTERNAL, "%s was changed (its digest is %s): add the image again", path,
-			       digest);
+		return err_set(err, ERR_INTERNAL, "its file was changed: add the image again. %s", path);
 	return 0;
 }
 

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: MIT
+"""Runs the real ppce-vmmd in a directory of its own, and speaks to it as the operator and the proxy do."""
+import ctypes
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+
+from harness import UnixClient, build_dir, descendants, eventually, process_born
+from tender import (FRAME, FRAME_FAILED, MAGIC, PAGE, READY, REQUEST, RESPONSE, Answer, encode_request)  # noqa: F401
+
+# struct routing_message of include/ppce/routing.h
+ROUTING = struct.Struct("<IIQ33s512s65s37s200sx15I4x")
+NEED, STOP, APP, APP_GONE, INSTANCE, REFUSED, GONE, SYNCED = 1, 2, 16, 17, 18, 19, 20, 21
+NUMBERS = ("lifetime", "discard", "max_instances", "idle_s", "max_age_s", "max_requests", "deadline_ms",
+           "request_bytes", "response_bytes", "age_s", "requests", "spawn_us", "create_us", "bind_us", "from_shell")
+# enum err_kind of lib/err.h
+INVALID, NOT_FOUND, UNAVAILABLE, FULL = 2, 5, 14, 15
+PR_SET_CHILD_SUBREAPER = 36
+
+BOTTOM = "level=LOW"
+POLICY = """\
+axes:
+  level: {chain: [LOW, MID, HIGH]}
+  comp: {subset: [A, B]}
+classes:
+  staff: {clearance: "level=MID,comp={A}"}
+"""
+
+
+def app_file(name):
+    return str(build_dir() / "apps" / name)
+
+
+def guest_file(name):
+    return str(build_dir() / "tests" / "guest" / name)
+
+
+class Message:
+    """A struct routing_message; .fd is the channel's socket object, or None."""
+
+    def __init__(self, data, fds=()):
+        f = ROUTING.unpack(data)
+        self.type, self.kind, self.id = f[:3]
+        self.app, self.label, self.owner, self.uuid, self.reason = (t.split(b"\0")[0].decode() for t in f[3:8])
+        self.__dict__.update(zip(NUMBERS, f[8:]))
+        assert len(fds) == (1 if self.type == INSTANCE else 0)
+        self.channel = Channel(fds[0]) if fds else None
+
+    def __repr__(self):
+        return f"<{self.type} id={self.id} app={self.app} uuid={self.uuid} kind={self.kind} {self.reason!r}>"
+
+
+def message(kind, app="", label="", owner="", uuid="", reason="", number=0):
+    return ROUTING.pack(kind, 0, number, app.encode(), label.encode(), owner.encode(), uuid.encode(), reason.encode(),
+                        *[0] * len(NUMBERS))
+
+
+class Channel:
+    """The proxy's end of a channel."""
+
+    def __init__(self, fd):
+        self.sock = socket.socket(fileno=fd)
+        self.sock.settimeout(20)
+        self.number = 0
+
+    def close(self):
+        self.sock.close()
+
+    def read_exactly(self, n):
+        data = b""
+        while len(data) < n:
+            part = self.sock.recv(n - len(data))
+            if not part:
+                raise EOFError("the channel is closed")
+            data += part
+        return data
+
+    def send(self, path="/", deadline_ms=5000, **request):
+        self.number += 1
+        payload = encode_request(path=path, **request)
+        self.sock.sendall(FRAME.pack(MAGIC, REQUEST, 0, len(payload), self.number, deadline_ms, 0, 0, 0) + payload)
+
+    def receive(self):
+        """(frame type, flags, code, payload)"""
+        magic, kind, flags, length, number, code, *_ = FRAME.unpack(self.read_exactly(FRAME.size))
+        assert magic == MAGIC and number == self.number
+        return kind, flags, code, self.read_exactly(length)
+
+    def call(self, path="/", pristine=False, **request):
+        self.send(path, **request)
+        kind, _, code, payload = self.receive()
+        assert kind == RESPONSE, (kind, code)
+        if pristine:
+            assert self.receive()[0] == READY
+        return Answer(payload)
+
+
+class Proxy:
+    """A peer of the routing socket. The synchronisation is read at once: .apps, .instances."""
+
+    def __init__(self, vmmd):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.settimeout(20)
+        self.sock.connect(vmmd.path("run/vmmd-route.sock"))
+        self.number = 0
+        self.early = []  # read while waiting for something else
+        self.apps, self.instances = {}, {}
+        while (m := self.receive()).type != SYNCED:
+            {APP: self.apps, INSTANCE: self.instances}[m.type][m.app if m.type == APP else m.uuid] = m
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def receive(self):
+        """The next message, or None when vmmd has hung up."""
+        try:
+            data, fds, flags, _ = socket.recv_fds(self.sock, ROUTING.size + 1, 4)
+        except ConnectionResetError:
+            return None
+        assert not flags & socket.MSG_CTRUNC
+        return Message(data, fds) if data else None
+
+    def expect(self, kind, **fields):
+        """The next message of this kind with these fields; others are kept for later."""
+        def wanted(m):
+            return m.type == kind and all(getattr(m, k) == v for k, v in fields.items())
+        for m in self.early:
+            if wanted(m):
+                self.early.remove(m)
+                return m
+        while True:
+            m = self.receive()
+            assert m, f"vmmd hung up before a message {kind} {fields}"
+            if wanted(m):
+                return m
+            self.early.append(m)
+
+    def need(self, app, label=BOTTOM, owner=""):
+        """An instance, or a refusal."""
+        self.number += 1
+        self.sock.send(message(NEED, app, label, owner, number=self.number))
+        while True:
+            m = self.receive()
+            assert m, "vmmd hung up"
+            if m.type in (INSTANCE, REFUSED) and m.id == self.number:
+                return m
+            self.early.append(m)
+
+    def start(self, app, label=BOTTOM, owner=""):
+        m = self.need(app, label, owner)
+        assert m.type == INSTANCE, m
+        return m
+
+    def stop(self, uuid, reason="idle"):
+        self.sock.send(message(STOP, uuid=uuid, reason=reason))
+        return self.expect(GONE, uuid=uuid)
+
+    def hung_up(self):
+        """Has vmmd ended the connection? Reads away what else is there."""
+        while self.receive():
+            pass
+        return True
+
+
+class Vmmd:
+    """One ppce-vmmd. `settings` are keys of the config's section vmmd."""
+
+    def __init__(self, directory=None, backend="process", start=True, user=None, **settings):
+        self.dir = str(directory or tempfile.mkdtemp(prefix="ppce-vmmd-"))
+        self.own_dir = directory is None
+        self.user = user
+        self.process = None
+        self.log = ""
+        os.makedirs(self.dir, exist_ok=True)
+        self.configure(backend=backend, **settings)
+        if user is not None:
+            os.chown(self.dir, user, -1)
+        if start:
+            self.start()
+
+    def configure(self, policy=POLICY, proxy="", **settings):
+        values = {"shells": 2, **settings}
+        text = "log_level: debug\nvmmd:\n" + "".join(f"  {k}: {v}\n" for k, v in values.items()) + proxy
+        pathlib.Path(self.dir, "ppce.yaml").write_text(text)
+        pathlib.Path(self.dir, "policy.yaml").write_text(policy)
+
+    def path(self, tail):
+        return os.path.join(self.dir, tail)
+
+    def spawn(self):
+        self.ready = threading.Event()
+        self.process = subprocess.Popen([build_dir() / "bin" / "ppce-vmmd", "-C", self.dir], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                        errors="replace", user=self.user)
+        self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
+        self.reader.start()
+
+    def read_log(self, stream):
+        for line in stream:
+            self.log += line
+            if line.endswith(": ready\n"):
+                self.ready.set()
+
+    def start(self):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans would come to us and be seen
+        self.spawn()
+        if not self.ready.wait(20):
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"vmmd is not ready\n{self.log}")
+        return self
+
+    def failing_start(self):
+        """Exit code of a start that must fail."""
+        self.spawn()
+        code = self.process.wait(30)
+        self.reader.join(10)
+        self.process = None
+        return code
+
+    def stop(self, sig=signal.SIGTERM, check=True):
+        """Ends the daemon; fails if it did not end cleanly or left a process behind."""
+        if not self.process:
+            return
+        family = descendants(self.process.pid)
+        self.process.send_signal(sig)
+        try:
+            code = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self.process = None
+        if check and sig == signal.SIGTERM:
+            assert code == 0, f"exit code {code}\n{self.log}"
+        assert_gone(family, self.log)
+        self.reader.join(10)
+
+    def close(self):
+        try:
+            self.stop()
+        finally:
+            if self.own_dir:
+                shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.stop(check=kind is None)
+        self.close()
+
+    # REST
+
+    def rest(self, method, target, body=None):
+        client = UnixClient(self.path("run/vmmd.sock"))
+        data = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
+        try:
+            return client.request(method, target, data, {"Content-Type": "application/json"} if data else {})
+        finally:
+            client.close()
+
+    def get(self, target):
+        answer = self.rest("GET", target)
+        assert answer.status == 200, answer
+        return answer.json()
+
+    def add_image(self, name="hello", path=None, status=201, **body):
+        answer = self.rest("POST", "/v1/images", {"name": name, "path": str(path or app_file(name)), **body})
+        assert answer.status == status, (answer, self.log)
+        return answer.json()
+
+    def add_app(self, name, image="hello", lifetime="request", status=201, **body):
+        answer = self.rest("POST", "/v1/apps", {"name": name, "image": image, "lifetime": lifetime, **body})
+        assert answer.status == status, answer
+        return answer.json()
+
+    def start_instance(self, app, status=201, **body):
+        answer = self.rest("POST", "/v1/instances", {"app": app, **body})
+        assert answer.status == status, (answer, self.log)
+        return answer.json()
+
+    def images(self):
+        return self.get("/v1/images")["images"]
+
+    def instances(self, **want):
+        return [i for i in self.get("/v1/instances")["instances"] if all(i[k] == v for k, v in want.items())]
+
+    def events(self, kind):
+        return [e for e in self.get("/v1/events")["events"] if e["type"] == kind]
+
+    def log_lines(self, app, lines=100):
+        return self.get(f"/v1/logs/{app}?lines={lines}")["lines"]
+
+    def metric(self, name):
+        for line in self.rest("GET", "/metrics").text.splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+        raise KeyError(name)
+
+    def wait_shells(self, n):
+        eventually(lambda: self.get("/v1/pools")["shells_ready"] == n, what=f"{n} shells")
+
+    def tenders(self):
+        """pids of the live children."""
+        return {pid for pid, _ in descendants(self.process.pid)} - {self.process.pid}
+
+    def files(self):
+        return sorted(os.listdir(self.path("images")))
+
+
+def alive(family):
+    return {(pid, born) for pid, born in family if process_born(pid) == born}
+
+
+def assert_gone(family, log=""):
+    """Every one of these processes ends soon. Reaps those that became our children."""
+    eventually(lambda: not alive(family), what=f"the end of {sorted(pid for pid, _ in family)} {log[-2000:]}")
+    for pid, _ in family:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            pass
