@@ -41,7 +41,7 @@ void machine_kvm_kind(char *out, size_t size)
 	for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
 		if (access(modules[i][0], F_OK) == 0)
 			kind = modules[i][1];
-	snprintf(out, size, "%s%s", kind, machine_cpu_flag("hypervisor") ? ", nested" : "");
+	snprintf(out, size, "%s%s", machine_cpu_flag("hypervisor") ? "nested " : "", kind);
 }
 
 static _Noreturn void run(const char *name, const char *argument, int out, int err)

@@ -10,7 +10,7 @@
 
 #include "lib/err.h"
 
-/* Which module makes the virtual machines, and whether we are in one ourselves: "vmx", "svm", "pvm", with ", nested". */
+/* Which module makes the virtual machines, and whether we are in one ourselves: "vmx", "svm", "nested pvm". */
 void machine_kvm_kind(char *out, size_t size);
 bool machine_cpu_flag(const char *flag); /* is the word in the flags of /proc/cpuinfo? */
 /* Runs the program beside our own executable that is called `name` with one argument and takes the first line of its

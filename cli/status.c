@@ -54,7 +54,7 @@ int status_isolation(struct cli *c, char *out, size_t size, struct err *err)
 	const char *backend = json_string_value(json_object_get(pools, "backend"));
 	machine_kvm_kind(kind, sizeof kind);
 	if (backend && strcmp(backend, "kvm") == 0)
-		snprintf(out, size, "kvm: %s", kind);
+		snprintf(out, size, "kvm, %s", kind);
 	else
 		snprintf(out, size, "%s", backend ? backend : "unknown");
 	json_decref(pools);

@@ -11,7 +11,7 @@
 int status_ready(struct cli *c, const char *daemon, struct err *err);
 /* The address that the proxy is bound to, from DIR/run/listen. */
 int status_listen(struct cli *c, char *out, size_t size, struct err *err);
-/* What separates instances here, in words: "kvm (nested)", "process". */
+/* What separates instances here, in words: "kvm, nested pvm", "process". */
 int status_isolation(struct cli *c, char *out, size_t size, struct err *err);
 
 #endif
