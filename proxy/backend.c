@@ -212,6 +212,11 @@ void backend_gone(struct proxy *p, const char *uuid, const char *reason)
 	struct instance *i = routes_instance(&p->routes, uuid);
 	if (!i)
 		return;
+	/* vmmd may be faster than the channel: the answer of a tender that ended right after it is still in there. */
+	channel_drain(&backend_of(i)->channel);
+	i = routes_instance(&p->routes, uuid);
+	if (!i)
+		return;
 	struct request *r = take_request(backend_of(i));
 	log_debug("instance %s ended: %s", uuid, reason);
 	routes_gone(&p->routes, i, clock_ns());

@@ -229,6 +229,21 @@ static void read_rest(struct channel *c)
 		buf_free(&whole);
 }
 
+static void read_more(struct channel *c)
+{
+	if (c->in.len > 0)
+		read_rest(c);
+	else
+		read_landing(c);
+}
+
+void channel_drain(struct channel *c)
+{
+	char byte;
+	while (c->state == CHANNEL_BUSY && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+		read_more(c);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct channel *c = poll->data;
@@ -238,10 +253,6 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	}
 	if (events & UV_WRITABLE)
 		flush(c);
-	if (!(events & UV_READABLE) || c->state == CHANNEL_CLOSED)
-		return;
-	if (c->in.len > 0)
-		read_rest(c);
-	else
-		read_landing(c);
+	if ((events & UV_READABLE) && c->state != CHANNEL_CLOSED)
+		read_more(c);
 }

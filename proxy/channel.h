@@ -53,6 +53,9 @@ struct channel {
 int channel_open(struct channel *c, uv_loop_t *loop, int fd, size_t answer_max, const struct channel_events *events,
 		 void *ctx, struct err *err);
 void channel_close(struct channel *c); /* at any time, more than once */
+/* Takes what the other side sent before it ended, an answer among it, when its end was heard of elsewhere first. Calls
+ * the events as usual; does nothing unless an answer is outstanding. */
+void channel_drain(struct channel *c);
 
 /* Id for the next request, to be put into its frame. */
 uint32_t channel_next_id(const struct channel *c);

@@ -22,7 +22,9 @@ def backend(request):
 
 def only(backend):
     """For a test of what only one backend has."""
-    return pytest.mark.parametrize("backend", [b for b in backends() if b == backend], indirect=True)
+    there = backend in backends()
+    return pytest.mark.parametrize("backend", [pytest.param(backend, marks=[] if there else pytest.mark.skip(
+        reason=f"no {backend} here"))], indirect=True)
 
 
 @pytest.fixture
@@ -304,8 +306,9 @@ def test_jail_is_closed(make, backend):
     status = dict(line.split(":\t", 1) for line in open(f"/proc/{tender.pid}/status").read().splitlines())
     assert status["Seccomp"] == "2" and status["NoNewPrivs"] == "1"
     assert int(status["CapEff"], 16) == 0 and int(status["CapPrm"], 16) == 0
-    if os.geteuid() == 0:
-        assert status["Uid"].split() == ["65534"] * 4 and status["Groups"].strip() == ""
+    if os.geteuid() != 0:
+        return  # a tender may not be looked into by others of its user
+    assert status["Uid"].split() == ["65534"] * 4 and status["Groups"].strip() == ""
     kinds = {re.sub(r"[:\[].*", "", os.readlink(f"/proc/{tender.pid}/fd/{n}")) for n in os.listdir(f"/proc/{tender.pid}/fd")
              if int(n) > 2}
     assert kinds <= {"socket", "/memfd", "anon_inode", "/dev/kvm", "/proc/" + str(tender.pid) + "/pagemap"}
@@ -315,6 +318,10 @@ def test_jail_is_closed(make, backend):
 def test_process_guest_holds_nothing_but_itself(make, backend):
     tender = make()
     child = int(open(f"/proc/{tender.pid}/task/{tender.pid}/children").read().split()[0])
+    if os.geteuid() != 0:
+        with pytest.raises(PermissionError):
+            os.listdir(f"/proc/{child}/fd")
+        return
     assert len(os.listdir(f"/proc/{child}/fd")) == 1
     assert tender.call("/map").status == 200
     spans = [line.split() for line in open(f"/proc/{child}/maps")]
