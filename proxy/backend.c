@@ -162,8 +162,6 @@ static struct backend *make_backend(struct proxy *p, const struct routing_messag
 	b->instance.born_ns = clock_ns() - m->age_s * 1000000000ull;
 	b->instance.served = m->requests;
 	b->instance.spawn_us = m->spawn_us;
-	b->instance.create_us = m->create_us;
-	b->instance.bind_us = m->bind_us;
 	b->instance.from_shell = m->from_shell;
 	if (channel_open(&b->channel, p->loop, fd, m->response_bytes, &events, b, err) < 0 ||
 	    take_label(p, m->label, &b->instance, err) < 0) {

@@ -197,7 +197,7 @@ static void take_instance(struct request *r, struct instance *i, bool waited)
 		r->start = START_COLD;
 	else
 		r->start = i->app->lifetime == LIFETIME_REQUEST ? START_PRISTINE : START_WARM;
-	memcpy(r->start_us, (uint32_t[]){ i->spawn_us, i->create_us, i->bind_us }, sizeof r->start_us);
+	memcpy(r->start_us, (uint32_t[]){ i->spawn_us, 0, 0 }, sizeof r->start_us);
 }
 
 static bool on_granted(struct waiter *w, struct instance *i)
@@ -332,7 +332,9 @@ void request_answered(struct request *r, const struct frame_header *h, const voi
 	r->payload_len = h->length;
 	r->timing.ns[PHASE_LOAD] = h->load_us * 1000ull;
 	r->timing.ns[PHASE_RUN] = h->run_us * 1000ull;
-	r->timing.ns[PHASE_COPY] = h->copy_us * 1000ull;
+	r->start_us[2] = h->clone_us;
+	if (!r->backend->instance.from_shell)
+		r->start_us[1] = h->type == FRAME_RESPONSE ? h->code : 0;
 	resume(r, STEP_CHECK);
 }
 
@@ -387,9 +389,11 @@ static enum request_step bad_answer(struct request *r, const struct err *err)
 }
 
 /* What of the time in FORWARD was not the tender's. */
-static void split_forward(struct timing *t)
+static void split_forward(struct request *r)
 {
-	uint64_t inside = t->ns[PHASE_LOAD] + t->ns[PHASE_RUN] + t->ns[PHASE_COPY];
+	struct timing *t = &r->timing;
+	uint64_t making = (r->start_us[1] + r->start_us[2]) * 1000ull;
+	uint64_t inside = t->ns[PHASE_LOAD] + t->ns[PHASE_RUN] + (r->start == START_COLD ? making : 0);
 	if (inside && t->ns[PHASE_FORWARD] > inside)
 		t->ns[PHASE_HOP] = t->ns[PHASE_FORWARD] - inside;
 }
@@ -397,7 +401,7 @@ static void split_forward(struct timing *t)
 static enum request_step step_check(struct request *r)
 {
 	struct err err = { 0 };
-	split_forward(&r->timing);
+	split_forward(r);
 	const struct session *s = r->session;
 	int rc = r->reply ? response_from_http(r->reply->fields, r->reply->nfields, r->reply->status, r->reply->body,
 					       r->reply->body_len, &r->response, &err)

@@ -72,7 +72,7 @@ struct instance {
 	uint64_t since_ns; /* in its present state */
 	uint32_t served;   /* requests, over its whole life */
 	bool asked;	   /* started because a request waited */
-	uint32_t spawn_us, create_us, bind_us;
+	uint32_t spawn_us;
 	bool from_shell;
 	bool surplus; /* to be stopped when its request is done: no longer announced */
 	uint32_t generation;

@@ -5,9 +5,10 @@
 
 const char *timing_phase_name(enum timing_phase phase)
 {
-	static const char *const names[PHASES] = { "recv",    "auth",  "label",	  "route",  "acquire",
-						   "forward", "check", "deliver", "refuse", "load",
-						   "run",     "copy",  "hop",	  "reset",  "total" };
+	static const char *const names[PHASES] = {
+		"recv",	   "auth",   "label", "route", "acquire", "forward", "check",
+		"deliver", "refuse", "load",  "run",   "hop",	  "reset",   "total"
+	};
 	return names[phase];
 }
 
@@ -46,9 +47,8 @@ static void put_phase(struct text *t, const char *name, uint64_t us)
 
 size_t timing_header(const struct timing *t, const uint32_t start_us[3], char *out, size_t size)
 {
-	static const enum timing_phase shown[] = { PHASE_RECV,	  PHASE_AUTH,	 PHASE_LABEL, PHASE_ROUTE,
-						   PHASE_ACQUIRE, PHASE_FORWARD, PHASE_LOAD,  PHASE_RUN,
-						   PHASE_COPY,	  PHASE_HOP,	 PHASE_CHECK };
+	static const enum timing_phase shown[] = { PHASE_RECV,	  PHASE_AUTH, PHASE_LABEL, PHASE_ROUTE, PHASE_ACQUIRE,
+						   PHASE_FORWARD, PHASE_LOAD, PHASE_RUN,   PHASE_HOP,	PHASE_CHECK };
 	static const char *const start_names[] = { "spawn", "create", "bind" };
 	struct text text = { out, out + size - 1 };
 	for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)

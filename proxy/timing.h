@@ -25,9 +25,8 @@ enum timing_phase {
 	PHASE_DELIVER, /* audit and hand-over to the client's connection */
 	PHASE_REFUSE,  /* the same for refusals */
 	/* parts of forward */
-	PHASE_LOAD, /* tender: copying the request in and entering */
+	PHASE_LOAD, /* tender: control page and entry */
 	PHASE_RUN,  /* tender: the guest's own run */
-	PHASE_COPY, /* tender: copying the answer out */
 	PHASE_HOP,  /* the rest: sockets and scheduling between proxy and tender */
 	/* off the path */
 	PHASE_RESET, /* tender: back to the snapshot */

@@ -159,6 +159,7 @@ int guest_serve(struct guest *g, size_t len, uint64_t deadline_ns, enum guest_en
 	fill_random(&g->vm);
 	g->vm.io->result = (int64_t)len;
 	g->log_budget = LOG_LINES_PER_REQUEST;
+	g->entered_ns = clock_ns();
 	return run_guest(g, deadline_ns, end, response_len, err);
 }
 

@@ -21,6 +21,8 @@ struct guest {
 	guest_log_fn *log;
 	char reason[PPCE_REASON_SIZE]; /* after GUEST_CRASHED: why, for operators */
 	unsigned log_budget;	       /* lines left in this request; more are dropped */
+	uint32_t create_us, clone_us;  /* what making the VM and the clone took; told with the first answer */
+	uint64_t entered_ns;	       /* CLOCK_MONOTONIC when guest_serve() had prepared everything */
 };
 
 enum guest_end {

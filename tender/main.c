@@ -147,7 +147,7 @@ static int serve(struct guest *g, const struct control_message *order, int snaps
 
 	if (guest_clone(g, snapshot_fd, &err) < 0)
 		return tell_failure(&err);
-	m.bind_us = (uint32_t)((clock_ns() - start) / 1000);
+	m.bind_us = g->clone_us = (uint32_t)((clock_ns() - start) / 1000);
 	if (tell(&m) < 0)
 		return 1;
 	for (;;) {
@@ -198,7 +198,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "ppce-tender: %s\n", err.text);
 		return tell_failure(&err);
 	}
-	m.create_us = (uint32_t)((clock_ns() - start) / 1000);
+	m.create_us = guest.create_us = (uint32_t)((clock_ns() - start) / 1000);
 	if (tell(&m) < 0)
 		return 1;
 	int heard = hear(&m, fds, &err);

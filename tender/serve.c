@@ -115,7 +115,13 @@ static int answer(struct guest *g, int fd, const struct frame_header *request, e
 			       end == GUEST_BAD_ANSWER ? "gave no valid answer" : g->reason);
 	}
 	struct frame_header h = {
-		.type = FRAME_RESPONSE, .id = request->id, .length = (uint32_t)len, .run_us = since_us(start)
+		.type = FRAME_RESPONSE,
+		.id = request->id,
+		.length = (uint32_t)len,
+		.load_us = (uint32_t)((g->entered_ns - start) / 1000),
+		.run_us = since_us(g->entered_ns),
+		.code = stats->requests ? 0 : g->create_us,
+		.clone_us = stats->requests ? 0 : g->clone_us,
 	};
 	if (reset == CONTROL_RESET_NONE)
 		h.flags = FRAME_FLAG_READY;

@@ -241,8 +241,11 @@ static void take_message(struct tender *t, struct control_message *m)
 		t->create_us = m->create_us;
 		histogram_add(&t->v->metrics.create, m->create_us);
 	}
-	if (m->type == CONTROL_FAILED && !t->reason[0])
-		text_visible(t->reason, sizeof t->reason, m->reason[0] ? m->reason : "failed without a reason");
+	if (m->type == CONTROL_FAILED) {
+		if (!t->reason[0])
+			text_visible(t->reason, sizeof t->reason, m->reason[0] ? m->reason : "failed without a reason");
+		tender_deadline(t, CLOSE_MS, "ending after its failure");
+	}
 	t->owner->message(t, m);
 }
 

@@ -34,15 +34,16 @@ enum frame_failure {
 #define FRAME_FLAG_LAST 2u  /* on FRAME_RESPONSE: the instance ends now (lifetime `request`, mode `discard`) */
 
 struct frame_header {
-	uint32_t magic;	  /* FRAME_MAGIC */
-	uint16_t type;	  /* enum frame_type */
-	uint16_t flags;	  /* FRAME_FLAG_* */
-	uint32_t length;  /* bytes of payload that follow */
-	uint32_t id;	  /* of the request; the answer carries the same */
-	uint32_t code;	  /* FRAME_FAILED: enum frame_failure; FRAME_REQUEST: deadline in ms, 1..3600000 */
-	uint32_t load_us; /* FRAME_RESPONSE: copying the request in and entering; FRAME_READY: the reset */
-	uint32_t run_us;  /* FRAME_RESPONSE: the guest's own run, entry to doorbell */
-	uint32_t copy_us; /* FRAME_RESPONSE: copying the answer out */
+	uint32_t magic;	 /* FRAME_MAGIC */
+	uint16_t type;	 /* enum frame_type */
+	uint16_t flags;	 /* FRAME_FLAG_* */
+	uint32_t length; /* bytes of payload that follow */
+	uint32_t id;	 /* of the request; the answer carries the same */
+	uint32_t code;	 /* FRAME_FAILED: enum frame_failure; FRAME_REQUEST: deadline in ms, 1..3600000; FRAME_RESPONSE:
+			* on an instance's first answer the microseconds that making its VM took, else 0 */
+	uint32_t load_us;  /* FRAME_RESPONSE: making the guest ready to enter; FRAME_READY: the reset */
+	uint32_t run_us;   /* FRAME_RESPONSE: the guest's own run, entry to doorbell */
+	uint32_t clone_us; /* FRAME_RESPONSE: on the first answer, cloning the snapshot; else 0 */
 };
 
 /* Is this header well-formed as one of the given direction? Pure; bounds the payload before anyone reads it. */

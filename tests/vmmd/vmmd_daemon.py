@@ -175,10 +175,11 @@ class Proxy:
 class Vmmd:
     """One ppce-vmmd. `settings` are keys of the config's section vmmd."""
 
-    def __init__(self, directory=None, backend="process", start=True, user=None, **settings):
+    def __init__(self, directory=None, backend="process", start=True, user=None, program=None, **settings):
         self.dir = str(directory or tempfile.mkdtemp(prefix="ppce-vmmd-"))
         self.own_dir = directory is None
         self.user = user
+        self.program = program or build_dir() / "bin" / "ppce-vmmd"
         self.process = None
         self.log = ""
         os.makedirs(self.dir, exist_ok=True)
@@ -199,7 +200,7 @@ class Vmmd:
 
     def spawn(self):
         self.ready = threading.Event()
-        self.process = subprocess.Popen([build_dir() / "bin" / "ppce-vmmd", "-C", self.dir], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([self.program, "-C", self.dir], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                         errors="replace", user=self.user)
         self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
