@@ -98,14 +98,12 @@ static int take_tender(struct vmmd *v, struct instance *i, struct err *err)
 	i->from_shell = i->tender != NULL;
 	if (i->from_shell) {
 		tender_give(i->tender, &instance_owner, i);
-		v->metrics.starts_shell++;
 		return 0;
 	}
 	i->tender = tender_spawn(v, &instance_owner, i, err);
 	if (!i->tender)
 		return -1;
 	i->spawn_us = i->tender->spawn_us;
-	v->metrics.starts_cold++;
 	return 0;
 }
 
@@ -116,6 +114,25 @@ static int bind_tender(struct instance *i, int channel, struct err *err)
 	memcpy(m.uuid, i->uuid, sizeof m.uuid);
 	tender_deadline(i->tender, BOUND_MS, "binding the instance");
 	return tender_send(i->tender, &m, fds, 2, err);
+}
+
+/* A shell may have died a moment ago, which shows when it takes no order: then the next one. */
+static int take_and_bind(struct vmmd *v, struct instance *i, int channel, struct err *err)
+{
+	for (;;) {
+		if (take_tender(v, i, err) < 0)
+			return -1;
+		if (bind_tender(i, channel, err) == 0)
+			break;
+		tender_give(i->tender, &tender_nobody, NULL);
+		if (!i->from_shell)
+			return -1;
+	}
+	if (i->from_shell)
+		v->metrics.starts_shell++;
+	else
+		v->metrics.starts_cold++;
+	return 0;
 }
 
 static void insert(struct vmmd *v, struct instance *i)
@@ -155,9 +172,7 @@ struct instance *instance_start(struct vmmd *v, struct app *app, const char *lab
 		free(i);
 		return NULL;
 	}
-	int rc = take_tender(v, i, err);
-	if (rc == 0 && (rc = bind_tender(i, pair[1], err)) < 0)
-		tender_give(i->tender, &tender_nobody, NULL);
+	int rc = take_and_bind(v, i, pair[1], err);
 	sock_close(&pair[1]);
 	if (rc < 0) {
 		sock_close(&pair[0]);

@@ -24,7 +24,7 @@
 #define MESSAGES_A_TURN 32     /* then other sockets get their turn */
 #define MESSAGES_LAST 256      /* read from one that is dead: more than its socket can hold */
 #define MESSAGES_A_SECOND 2000 /* more is a flood. The tender itself limits its guest far below */
-#define CLOSE_MS 1000	       /* from closing the control socket to the end of the process */
+#define CLOSE_MS 1000	       /* from a failure or a closed control socket to its end */
 
 static void nobody_message(struct tender *t, const struct control_message *m)
 {

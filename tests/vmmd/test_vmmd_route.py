@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from harness import eventually
+from harness import eventually, process_stat
 from vmmd_daemon import (BOTTOM, FRAME_FAILED, FULL, GONE, INSTANCE, INVALID, NEED, NOT_FOUND, REFUSED, RESPONSE, ROUTING,
                          STOP, SYNCED, Proxy, message)
 
@@ -113,6 +113,24 @@ def test_a_killed_shell_is_replaced(vmmd):
     eventually(lambda: vmmd.metric("ppce_vmmd_shell_failures_total") == failures + 1, what="the end noticed")
     vmmd.wait_shells(2)
     assert vmmd.rest("GET", "/readyz").status == 200
+
+
+def test_a_question_meets_shells_that_have_just_died(vmmd, app):
+    name = app("class")
+    vmmd.wait_shells(2)
+    busy = {i["pid"] for i in vmmd.instances()}
+    with Proxy(vmmd) as proxy:
+        os.kill(vmmd.process.pid, signal.SIGSTOP)
+        try:
+            proxy.sock.send(message(NEED, name, BOTTOM, number=7))
+            for pid in vmmd.tenders() - busy:
+                os.kill(pid, signal.SIGKILL)
+                eventually(lambda: process_stat(pid) is None, what="a zombie")
+        finally:
+            os.kill(vmmd.process.pid, signal.SIGCONT)
+        m = proxy.expect(INSTANCE, id=7)
+        assert m.channel.call().status == 200
+    vmmd.wait_shells(2)
 
 
 def test_crash_of_a_guest_gives_its_reason(vmmd, app, build_guest):
