@@ -161,11 +161,12 @@ void supervise_stop(struct child *child)
 {
 	uint64_t end = supervise_now() + SUPERVISE_STOP_MS;
 	bool killed = false;
+	int status = 0;
 
 	if (!child->pid)
 		return;
 	kill(child->pid, SIGTERM);
-	while (waitpid(child->pid, NULL, WNOHANG) == 0) {
+	while (waitpid(child->pid, &status, WNOHANG) == 0) {
 		if (!killed && supervise_now() > end) {
 			log_warn("%s (pid %d) did not end within %u ms of SIGTERM: killed", child->name,
 				 (int)child->pid, SUPERVISE_STOP_MS);
@@ -174,6 +175,8 @@ void supervise_stop(struct child *child)
 		}
 		poll(NULL, 0, 2);
 	}
+	if (!killed && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
+		log_warn("%s did not end cleanly (wait status %d)", child->name, status);
 	child->pid = 0;
 	write_pid(child);
 }

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ import harness  # noqa: E402
 
 FUZZ_SECONDS = int(os.environ.get("PPCE_FUZZ_SECONDS", "5"))
 SANITIZE = ["-Db_sanitize=address,undefined", "-Db_lundef=false"]
+SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
+                     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 
 class Count:
@@ -85,11 +88,11 @@ def stage_unit(count, _):
     unit(count, "build")
 
 
-def stage_e2e(count, options):
-    report = ROOT / "build" / "pytest.xml"
+def pytest(count, options, directory, *what, env=None):
+    report = ROOT / directory / "pytest.xml"
     report.unlink(missing_ok=True)
-    code = run([sys.executable, "-m", "pytest", "-q", "--junitxml", str(report), *options.pytest], timeout=1500,
-               quiet=False, env={"PPCE_BUILD": str(ROOT / "build"), "PYTHONDONTWRITEBYTECODE": "1"})
+    code = run([sys.executable, "-m", "pytest", "-q", "--junitxml", str(report), *options.pytest, *what], timeout=1500,
+               quiet=False, env={"PPCE_BUILD": str(ROOT / directory), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
     if not report.exists():
         count.one(False, f"pytest ended with {code} and no report")
         return
@@ -100,20 +103,37 @@ def stage_e2e(count, options):
     for case in bad:
         count.one(False, f"{case.get('classname')}.{case.get('name')}")
     count.add(len(good), 0, "", skipped=len(skipped))
-    options.backends = {b for b in ("kvm", "process") if any(b in c.get("name") for c in good)}
+    options.backends |= {b for b in ("kvm", "process") if any(b in c.get("name") for c in good)}
     if code and not bad:
         count.one(False, f"pytest ended with {code}")
+
+
+def stage_e2e(count, options):
+    pytest(count, options, "build")
 
 
 def stage_clang(count, _):
     build(count, "build with clang", "build-clang", env={"CC": "clang"})
 
 
-def stage_asan(count, _):
-    """The host code under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    if build(count, "build with sanitizers", "build-asan", SANITIZE, env={"CC": "gcc"}):
-        unit(count, "build-asan", {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
-                                   "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
+def stage_asan(count, options):
+    """The host code under AddressSanitizer and UndefinedBehaviorSanitizer: unit tests, then whole platforms. There the
+    tender is the ordinary one, because a sanitizer needs system calls that its jail does not allow."""
+    if not build(count, "build with sanitizers", "build-asan", SANITIZE, env={"CC": "gcc"}):
+        return
+    unit(count, "build-asan", SANITIZER_OPTIONS)
+    if not (ROOT / "build/bin/ppce-tender").exists() and not stage_build(count, options):
+        return
+    mixed = ROOT / "build-asan" / "platform"
+    shutil.rmtree(mixed, ignore_errors=True)
+    (mixed / "bin").mkdir(parents=True)
+    for name in ("ppce", "ppce-auth", "ppce-vmmd", "ppce-proxy"):
+        shutil.copy(ROOT / "build-asan/bin" / name, mixed / "bin")
+    for name in ("ppce-tender", "ppce-cc"):
+        shutil.copy(ROOT / "build/bin" / name, mixed / "bin")
+    for name in ("apps", "guest"):
+        (mixed / name).symlink_to(ROOT / "build" / name)
+    pytest(count, options, mixed.relative_to(ROOT), "tests/e2e", env=SANITIZER_OPTIONS)
 
 
 def stage_fuzz(count, _):

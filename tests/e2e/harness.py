@@ -229,6 +229,9 @@ class Platform:
             os.kill(pid, signal.SIGKILL)
         if check and sig == signal.SIGTERM and code != 0:
             raise AssertionError(f"`ppce up` ended with {code}\n{self.log_text()}")
+        trace = re.search(r"(AddressSanitizer|LeakSanitizer|runtime error:).*", self.log_text(1 << 24))
+        if check and trace:  # of a build with sanitizers
+            raise AssertionError(f"a daemon: {trace.group(0)}\n{self.log_text(1 << 16)}")
         if check and left:
             raise AssertionError(f"processes left behind: {sorted(left)}\n{self.log_text()}")
 
