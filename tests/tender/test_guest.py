@@ -317,13 +317,13 @@ def test_jail_is_closed(make, backend):
 @only("process")
 def test_process_guest_holds_nothing_but_itself(make, backend):
     tender = make()
+    assert tender.call("/map").status == 200  # from now on it has become the guest
     child = int(open(f"/proc/{tender.pid}/task/{tender.pid}/children").read().split()[0])
     if os.geteuid() != 0:
         with pytest.raises(PermissionError):
             os.listdir(f"/proc/{child}/fd")
         return
     assert len(os.listdir(f"/proc/{child}/fd")) == 1
-    assert tender.call("/map").status == 200
     spans = [line.split() for line in open(f"/proc/{child}/maps")]
     assert all(int(s[0].split("-")[1], 16) < 1 << 30 or s[-1] == "[vsyscall]" for s in spans)
     assert not any("w" in s[1] and "x" in s[1] for s in spans)
