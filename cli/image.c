@@ -35,7 +35,8 @@ static int list(struct cli *c, struct err *err)
 {
 	static const struct cli_column columns[] = { { "name", "NAME", 0 },	  { "digest", "DIGEST", 12 },
 						     { "label", "LABEL", 0 },	  { "memory_mib", "MIB", 0 },
-						     { "boot_us", "BOOT_US", 0 }, { NULL, NULL, 0 } };
+						     { "boot_us", "BOOT_US", 0 }, { "state", "STATE", 0 },
+						     { "reason", "REASON", 0 },	  { NULL, NULL, 0 } };
 	json_t *answer;
 	if (cli_rest(c, "vmmd", "GET", "/v1/images", NULL, &answer, err) < 0)
 		return -1;

@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
-#include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
+
+/* For people: Unix seconds as local time. */
+static void spell_time(json_t *row, const char *key)
+{
+	char text[32];
+	struct tm tm;
+	time_t when = (time_t)json_integer_value(json_object_get(row, key));
+	if (localtime_r(&when, &tm) && strftime(text, sizeof text, "%Y-%m-%d %H:%M", &tm))
+		json_object_set_new(row, key, json_string(text));
+}
 
 static int list(struct cli *c, struct err *err)
 {
@@ -16,6 +26,11 @@ static int list(struct cli *c, struct err *err)
 	json_t *answer;
 	if (cli_rest(c, "auth", "GET", "/v1/sessions", NULL, &answer, err) < 0)
 		return -1;
+	json_t *row;
+	size_t i;
+	if (!c->json)
+		json_array_foreach (cli_list(answer), i, row)
+			spell_time(row, "expires");
 	cli_print_rows(c, cli_list(answer), columns);
 	json_decref(answer);
 	return 0;

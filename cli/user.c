@@ -41,9 +41,11 @@ static int add(struct cli *c, struct err *err)
 
 static int list(struct cli *c, struct err *err)
 {
-	static const struct cli_column columns[] = {
-		{ "name", "NAME", 0 }, { "class", "CLASS", 0 }, { "clearance", "CLEARANCE", 0 }, { NULL, NULL, 0 }
-	};
+	static const struct cli_column columns[] = { { "name", "NAME", 0 },
+						     { "class", "CLASS", 0 },
+						     { "clearance", "CLEARANCE", 0 },
+						     { "problem", "PROBLEM", 0 },
+						     { NULL, NULL, 0 } };
 	json_t *answer;
 	if (cli_rest(c, "auth", "GET", "/v1/users", NULL, &answer, err) < 0)
 		return -1;
