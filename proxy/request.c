@@ -197,7 +197,7 @@ static void take_instance(struct request *r, struct instance *i, bool waited)
 		r->start = START_COLD;
 	else
 		r->start = i->app->lifetime == LIFETIME_REQUEST ? START_PRISTINE : START_WARM;
-	memcpy(r->start_us, (uint32_t[]){ i->spawn_us, 0, 0 }, sizeof r->start_us);
+	r->start_us[0] = i->spawn_us;
 }
 
 static bool on_granted(struct waiter *w, struct instance *i)
@@ -388,20 +388,10 @@ static enum request_step bad_answer(struct request *r, const struct err *err)
 	return refuse(r, ERR_BAD_GATEWAY, "bad-answer", "the app failed to answer");
 }
 
-/* What of the time in FORWARD was not the tender's. */
-static void split_forward(struct request *r)
-{
-	struct timing *t = &r->timing;
-	uint64_t making = (r->start_us[1] + r->start_us[2]) * 1000ull;
-	uint64_t inside = t->ns[PHASE_LOAD] + t->ns[PHASE_RUN] + (r->start == START_COLD ? making : 0);
-	if (inside && t->ns[PHASE_FORWARD] > inside)
-		t->ns[PHASE_HOP] = t->ns[PHASE_FORWARD] - inside;
-}
-
 static enum request_step step_check(struct request *r)
 {
 	struct err err = { 0 };
-	split_forward(r);
+	timing_split_forward(&r->timing, r->start == START_COLD ? r->start_us[1] + r->start_us[2] : 0);
 	const struct session *s = r->session;
 	int rc = r->reply ? response_from_http(r->reply->fields, r->reply->nfields, r->reply->status, r->reply->body,
 					       r->reply->body_len, &r->response, &err)

@@ -60,6 +60,13 @@ size_t timing_header(const struct timing *t, const uint32_t start_us[3], char *o
 	return (size_t)(text.at - out);
 }
 
+void timing_split_forward(struct timing *t, uint64_t making_us)
+{
+	uint64_t inside = t->ns[PHASE_LOAD] + t->ns[PHASE_RUN] + making_us * 1000;
+	if (t->ns[PHASE_RUN] && t->ns[PHASE_FORWARD] > inside)
+		t->ns[PHASE_HOP] = t->ns[PHASE_FORWARD] - inside;
+}
+
 void timing_add(struct timing_totals *totals, const struct timing *t)
 {
 	for (unsigned i = 0; i < PHASES; i++)

@@ -53,6 +53,8 @@ const char *timing_start_name(enum timing_start start);
 /* The value of a Server-Timing field (milliseconds), up to and including PHASE_CHECK and the parts of forward; `start_us`
  * are spawn, create and bind of a cold start, or NULL. Returns its length. */
 size_t timing_header(const struct timing *t, const uint32_t start_us[3], char *out, size_t size);
+/* Sets PHASE_HOP: what of the time in FORWARD was not the tender's. `making_us`: VM and clone of a cold start. */
+void timing_split_forward(struct timing *t, uint64_t making_us);
 void timing_add(struct timing_totals *totals, const struct timing *t); /* phases that did not happen are not counted */
 void timing_metrics(const struct timing_totals *totals, struct buf *out);
 
