@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """ppce-auth through its REST interface: users, logins, limits."""
 import concurrent.futures
+import http.client
 import json
 import sqlite3
 import time
@@ -272,7 +273,10 @@ def test_an_end_in_the_middle_of_logins_is_clean():
                 assert not all(f.done() for f in logins)
                 time.sleep(0.01)
             a.stop()
-            assert {f.result().status for f in logins} <= {200, 503}
+            # One that had not been read yet when the end came is cut off; every other one is answered.
+            ends = [f.exception() or f.result().status for f in logins]
+    assert all(end in (200, 503) or isinstance(end, (ConnectionError, http.client.HTTPException)) for end in ends), ends
+    assert any(end in (200, 503) for end in ends)
 
 
 # -- Others --
