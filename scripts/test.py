@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """All tests, stage by stage, counted. Called by scripts/test, which sees to the packages."""
 import argparse
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -168,6 +169,20 @@ def stage_style(count, _):
     count.one(run(["shellcheck", *shell]) == 0, "shellcheck")
 
 
+HOST = ("lib", "policy", "auth", "vmmd", "proxy", "tender", "cli")
+
+
+def stage_tidy(count, _):
+    """clang-tidy over the host code, with the checks of .clang-tidy."""
+    if not (ROOT / "build-clang" / "compile_commands.json").exists() and \
+            not build(count, "build with clang", "build-clang", env={"CC": "clang"}):
+        return
+    files = [f for f in sources(".c") if f.startswith(tuple(d + "/" for d in HOST))]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        codes = pool.map(lambda f: run(["clang-tidy", "--quiet", "-p", "build-clang", f]), files)
+        count.one(not any(codes), "clang-tidy")
+
+
 def stage_lint(count, _):
     count.one(run(["cppcheck", "-q", "-j2", "--error-exitcode=1", "--enable=warning,portability", "--inline-suppr",
                    "--suppress=missingIncludeSystem", "--suppress=normalCheckLevelMaxBranches", "--library=posix",
@@ -176,7 +191,7 @@ def stage_lint(count, _):
                    *[f"-D{kind}_HEAD(n,t)=struct n{{struct t*first;struct t**last;}}"  # of sys/queue.h
                      for kind in ("TAILQ", "STAILQ", "LIST")],
                    "-D__x86_64__", "-I.", "-Iinclude",
-                   *[d for d in ("lib", "policy", "auth", "vmmd", "proxy", "tender", "cli") if (ROOT / d).is_dir()]],
+                   *HOST],
                   timeout=600) == 0, "cppcheck")
 
 
@@ -189,6 +204,7 @@ STAGES = {
     "fuzz": stage_fuzz,
     "style": stage_style,
     "lint": stage_lint,
+    "tidy": stage_tidy,
 }
 QUICK = ("build", "unit", "e2e")
 

@@ -414,7 +414,7 @@ static int process_save(struct vm *vm, struct snapshot *snap, struct err *err)
 {
 	struct process_vm *p = vm->process;
 	struct entry_args args;
-	enum vm_exit why;
+	enum vm_exit why = VM_CRASHED;
 
 	if (syscall(SYS_pidfd_send_signal, p->pidfd, SIGUSR1, NULL, 0) < 0)
 		return err_errno(err, ERR_INTERNAL, "freezing the guest");
