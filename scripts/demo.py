@@ -22,7 +22,7 @@ SECRET = "ann's diagnosis: torn ligament, out for six months"
 
 class Demo:
     def __init__(self, platform):
-        self.platform, self.sessions, self.calls, self.broken = platform, {}, [], []
+        self.platform, self.sessions, self.calls, self.broken, self.rows = platform, {}, [], [], []
         self.client = platform.client()  # one kept connection, as a browser has
 
     def call(self, user, path, show=True, **kw):
@@ -30,10 +30,11 @@ class Demo:
         answer = self.platform.call(self.sessions[user], path, client=self.client, **kw)
         took = (time.perf_counter() - start) * 1000
         self.calls.append(answer)
+        label = answer.headers.get("ppce-label") or kw.get("label") or "-"
+        self.rows.append(f"  {user:5}{label:28}{path.split('?')[0]:24}{answer.status:6}  "
+                         f"{(answer.instance or '-')[:8]:10}{answer.start or '-':10}{took:7.2f} ms")
         if show:
-            label = answer.headers.get("ppce-label") or kw.get("label") or "-"
-            print(f"  {user:5}{label:28}{path:22}{answer.status:7}  {(answer.instance or '-')[:8]:10}"
-                  f"{answer.start or '-':10}{took:7.2f} ms")
+            print(self.rows[-1])
         return answer
 
     def expect(self, holds, what):
@@ -47,7 +48,7 @@ def heading(text):
 
 
 def columns():
-    print(f"  {'user':5}{'label':28}{'request':22}{'status':>7}  {'instance':10}{'start':10}{'time':>10}")
+    print(f"  {'user':5}{'label':28}{'request':24}{'status':>6}  {'instance':10}{'start':10}{'time':>10}")
 
 
 def set_up(demo):
@@ -148,6 +149,9 @@ def main():
             show_refusals(demo)
             show_leaks(demo)
             show_audit(demo)
+            heading("All requests of this demonstration, as users saw them")
+            columns()
+            print(*demo.rows, sep="\n")
             isolation = platform.ready_line.partition("(isolation: ")[2].rstrip().rstrip(")") or "unknown"
             print(f"\nIsolation in force: {isolation}")
             if "process" in isolation:
