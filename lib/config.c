@@ -48,6 +48,7 @@ static const struct field fields[] = {
 	{ "vmmd", "backend", FIELD_BACKEND, MEMBER(vmmd.backend), 0, 0, "auto" },
 	NUMBER(vmmd, shells, 0, 64, "2"),
 	NUMBER(vmmd, boot_ms, 100, 600000, "10000"),
+	NUMBER(vmmd, reboot_s, 0, 604800, "3600"),
 	NUMBER(vmmd, max_instances, 1, 65536, "1024"),
 	{ "vmmd", "tender_user", FIELD_USER, MEMBER(vmmd.tender_user), 0, 0, "nobody" },
 	NUMBER(proxy, connections, 1, 65536, "1024"),

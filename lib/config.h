@@ -32,6 +32,7 @@ struct config {
 		enum config_backend backend; /* auto | kvm | process; auto: kvm where it works */
 		unsigned shells;	     /* 2; 0..64: tenders with an empty VM made ahead */
 		unsigned boot_ms;	     /* 10000; 100..600000: an image's boot up to its first wait */
+		unsigned reboot_s;	     /* 3600; 0..604800: images are booted anew that often, 0: never */
 		unsigned max_instances;	     /* 1024; 1..65536: over all apps */
 		char tender_user[33];	     /* nobody: user that tenders run as when vmmd is root */
 	} vmmd;

@@ -52,6 +52,9 @@
 	"  shells: 2\n" \
 	"  # Longest time from an image's start to its first wait for a request, 100..600000. Default 10000.\n" \
 	"  boot_ms: 10000\n" \
+	"  # Images are booted anew that often, in seconds, 0..604800; 0: never. It draws stack canaries and the like\n" \
+	"  # again, which all instances of one snapshot share. Default 3600.\n" \
+	"  reboot_s: 3600\n" \
 	"  # Running instances over all apps, 1..65536. Default 1024.\n" \
 	"  max_instances: 1024\n" \
 	"  # Unix user that tenders run as when vmmd runs as root. Default nobody.\n" \

@@ -40,6 +40,10 @@ void app_describe(struct vmmd *v, const struct app *a, struct routing_message *m
 	m->max_instances = a->r.max_instances;
 	m->idle_s = a->r.idle_s;
 	m->max_age_s = a->r.max_age_s;
+	/* A pristine instance is only as fresh as its snapshot: it goes when that is booted anew. */
+	uint32_t reboot_s = v->config.vmmd.reboot_s;
+	if (a->r.lifetime == LIFETIME_REQUEST && reboot_s && (!m->max_age_s || m->max_age_s > reboot_s))
+		m->max_age_s = reboot_s;
 	m->max_requests = a->r.max_requests;
 	m->deadline_ms = a->r.deadline_ms ? a->r.deadline_ms : v->config.proxy.request_ms;
 	m->request_bytes = a->image->r.request_kib * 1024;

@@ -66,8 +66,18 @@ static void take_snapshot(struct image *i, const struct boot_result *r)
 	sock_close(&i->snapshot);
 	i->snapshot = r->snapshot;
 	i->boot_us = r->boot_us;
+	i->booted_ns = clock_ns();
 	i->reason[0] = '\0';
 	i->state = IMAGE_READY;
+}
+
+/* A ready image that could not be booted anew goes on with the snapshot that it has. */
+static void reload_failed(struct vmmd *v, struct image *i, const struct err *err)
+{
+	if (i->state == IMAGE_READY)
+		log_warn("image %s keeps its old snapshot: %s", i->r.name, err->text);
+	else
+		boot_failed(v, i, err);
 }
 
 static void rebooted(void *ctx, const struct boot_result *result, const struct err *err)
@@ -80,7 +90,7 @@ static void rebooted(void *ctx, const struct boot_result *result, const struct e
 	i->boot = NULL;
 	i->loading = NULL;
 	if (err) {
-		boot_failed(v, i, err);
+		reload_failed(v, i, err);
 		return;
 	}
 	take_snapshot(i, result);
@@ -106,16 +116,16 @@ static void reloaded(struct store_job *job)
 		i->boot = boot_start(l->v, i->r.name, job->fd, rebooted, l, &err);
 	sock_close(&job->fd);
 	if (i->boot) {
-		i->state = IMAGE_BOOTING;
+		i->state = i->state == IMAGE_READY ? IMAGE_READY : IMAGE_BOOTING;
 		return;
 	}
 	struct vmmd *v = l->v;
 	i->loading = NULL;
 	free(l);
-	boot_failed(v, i, &err);
+	reload_failed(v, i, &err);
 }
 
-/* Starts making the snapshot of a cold or failed image. */
+/* Starts making the snapshot of a cold or failed image, or a newer one of a ready image, which stays ready. */
 static int reload(struct vmmd *v, struct image *i, struct err *err)
 {
 	struct reload *l = calloc(1, sizeof *l);
@@ -128,7 +138,7 @@ static int reload(struct vmmd *v, struct image *i, struct err *err)
 		free(l);
 		return -1;
 	}
-	i->state = IMAGE_LOADING;
+	i->state = i->state == IMAGE_READY ? IMAGE_READY : IMAGE_LOADING;
 	i->loading = &l->job;
 	return 0;
 }
@@ -162,6 +172,35 @@ void images_boot_all(struct vmmd *v)
 				boot_failed(v, i, &err);
 			return;
 		}
+}
+
+/* One image at a time, so that boots never crowd out requests. */
+static void refresh(uv_timer_t *timer)
+{
+	struct vmmd *v = timer->data;
+	uint64_t now = clock_ns(), period = v->config.vmmd.reboot_s * 1000000000ull;
+	struct image *i;
+	struct err err;
+
+	TAILQ_FOREACH (i, &v->images.list, link)
+		if (i->loading)
+			return;
+	TAILQ_FOREACH (i, &v->images.list, link) {
+		if (i->state != IMAGE_READY || now - i->booted_ns < period)
+			continue;
+		i->booted_ns = now;
+		if (reload(v, i, &err) < 0)
+			reload_failed(v, i, &err);
+		return;
+	}
+}
+
+void images_refresh_start(struct vmmd *v)
+{
+	uv_timer_init(&v->loop, &v->images.refresh);
+	v->images.refresh.data = v;
+	if (v->config.vmmd.reboot_s)
+		uv_timer_start(&v->images.refresh, refresh, 1000, 1000);
 }
 
 int image_wait(struct vmmd *v, struct image *i, image_waiter_fn *fn, void *ctx, struct err *err)
@@ -451,6 +490,7 @@ void images_end(struct vmmd *v)
 	struct image_add *a, *next_add;
 	struct image *i;
 
+	uv_close((uv_handle_t *)&v->images.refresh, NULL);
 	for (a = LIST_FIRST(&v->images.adds); a; a = next_add) {
 		next_add = LIST_NEXT(a, link);
 		if (!a->boot)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <uv.h>
 
 #include <ppce/limits.h>
 #include "lib/err.h"
@@ -47,9 +48,10 @@ struct image {
 	enum image_state state;
 	int snapshot; /* sealed; -1 unless IMAGE_READY */
 	uint32_t boot_us;
-	char reason[480];  /* IMAGE_FAILED */
-	uint64_t retry_ns; /* IMAGE_FAILED: not tried again before */
-	struct boot *boot; /* IMAGE_BOOTING */
+	uint64_t booted_ns; /* CLOCK_MONOTONIC of the last boot, or of the last try to repeat it */
+	char reason[480];   /* IMAGE_FAILED */
+	uint64_t retry_ns;  /* IMAGE_FAILED: not tried again before */
+	struct boot *boot;  /* IMAGE_BOOTING */
 	struct store_job *loading;
 	STAILQ_HEAD(, image_waiter) waiters;
 	unsigned nwaiters;
@@ -61,11 +63,15 @@ struct images {
 	unsigned count;
 	LIST_HEAD(, image_add) adds;
 	unsigned nadds;
+	uv_timer_t refresh;
 };
 
 /* Lists what the database holds; images_boot_all() then makes the snapshots, one after the other. */
 int images_load(struct vmmd *v, struct err *err);
 void images_boot_all(struct vmmd *v);
+/* Boots every image anew each vmmd.reboot_s, which draws stack canaries and whatever else its start draws again. The old
+ * snapshot serves until the new one is there, and stays when the boot fails. */
+void images_refresh_start(struct vmmd *v);
 void images_end(struct vmmd *v);
 
 struct image *image_find(struct vmmd *v, const char *name);

@@ -122,6 +122,7 @@ static int start(struct daemon *d, struct err *err)
 	instances_init(v);
 	shells_init(v);
 	images_boot_all(v);
+	images_refresh_start(v);
 	return 0;
 }
 

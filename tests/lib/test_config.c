@@ -94,6 +94,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.vmmd.backend, BACKEND_AUTO);
 	assert_int_equal(c.vmmd.shells, 2);
 	assert_int_equal(c.vmmd.boot_ms, 10000);
+	assert_int_equal(c.vmmd.reboot_s, 3600);
 	assert_int_equal(c.vmmd.max_instances, 1024);
 	assert_string_equal(c.vmmd.tender_user, "nobody");
 	assert_int_equal(c.proxy.connections, 1024);
@@ -143,6 +144,7 @@ static void test_example(void **state)
 					    "  backend:",
 					    "  shells:",
 					    "  boot_ms:",
+					    "  reboot_s:",
 					    "  max_instances:",
 					    "  tender_user:",
 					    "proxy:",
