@@ -259,7 +259,11 @@ class Platform:
         self.stop(check=kind is None)
 
     def pid(self, daemon):
-        return int((self.dir / "run" / f"{daemon}.pid").read_text())
+        """The daemon's pid, or None between its end and its next start."""
+        try:
+            return int((self.dir / "run" / f"{daemon}.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
 
     def log_text(self, last=4000):
         return (self.dir / "up.stderr").read_text(errors="replace")[-last:]

@@ -28,7 +28,7 @@ def kill(world, daemon):
 
     def back():
         try:
-            return world.pid(daemon) != old
+            return world.pid(daemon) not in (None, old)
         except (FileNotFoundError, ValueError):
             return False
 
