@@ -26,13 +26,7 @@ def kill(world, daemon):
     old = world.pid(daemon)
     os.kill(old, signal.SIGKILL)
 
-    def back():
-        try:
-            return world.pid(daemon) not in (None, old)
-        except (FileNotFoundError, ValueError):
-            return False
-
-    eventually(back, what=f"another {daemon}")
+    eventually(lambda: world.pid(daemon) not in (None, old), what=f"another {daemon}")
 
 
 def test_instances_outlive_the_proxy(world):
