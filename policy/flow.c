@@ -8,17 +8,12 @@
 
 const char *flow_rule_name(enum flow_rule rule)
 {
-	switch (rule) {
-	case FLOW_R0_SESSION:
-		return "R0";
-	case FLOW_R1_ROUTE:
-		return "R1";
-	case FLOW_R4_RESPOND:
-		return "R4";
-	case FLOW_R8_REUSE:
-		return "R8";
-	}
-	return "";
+	static const char *const names[] = {
+		[FLOW_R0_SESSION] = "R0", [FLOW_R1_ROUTE] = "R1",  [FLOW_R2_READ] = "R2",   [FLOW_R3_WRITE] = "R3",
+		[FLOW_R4_RESPOND] = "R4", [FLOW_R5_SEND] = "R5",   [FLOW_R6_EGRESS] = "R6", [FLOW_R7_DECLASSIFY] = "R7",
+		[FLOW_R8_REUSE] = "R8",	  [FLOW_R9_REVOKE] = "R9",
+	};
+	return names[rule];
 }
 
 static struct flow_verdict allow(enum flow_rule rule, const char *why)

@@ -23,10 +23,19 @@
 
 struct policy; /* policy/policy.h */
 
-/* One word per axis: chain: the level's index, 0 lowest; subset: bit i = member i. The axes `hasse` and `owners` will
- * be a node index and an index of an interned set. Compare by functions, not by memcmp: unused words are zero. */
+/* One word per axis: chain: the level's index, 0 lowest; subset: bit i = member i; hasse: the element's index in a linear
+ * extension, 0 the bottom; owners: 0 = the set in .tags, 1 = ALL (then .tags is empty). A policy has at most one owners axis.
+ *
+ * The set of tags is its own canonical text: "owner/category" sorted by bytes, joined by commas, each once. A set whose
+ * text does not fit LABEL_TAGS_SIZE is not a label; the least label above it is ALL. So a join that grows too large is
+ * ALL, and that is exact: sets that fit, and ALL above them, are a lattice under inclusion.
+ *
+ * Compare by functions, not by memcmp: only tags_len bytes of .tags count. */
+#define LABEL_TAGS_SIZE 640
 struct label {
 	uint64_t axis[POLICY_AXES_MAX];
+	uint16_t tags_len; /* bytes of .tags, without a NUL; 0 = the empty set */
+	char tags[LABEL_TAGS_SIZE];
 };
 
 void label_bottom(const struct policy *p, struct label *out);
@@ -42,5 +51,30 @@ int label_parse(const struct policy *p, const char *text, struct label *out, str
 /* Canonical text; label_parse of it gives the same label. -1 (ERR_TOO_LARGE) if it does not fit; no policy that
  * policy_parse accepts has such a label. */
 int label_format(const struct policy *p, const struct label *l, char out[PPCE_LABEL_SIZE], struct err *err);
+
+/* Canonical binary encoding, for hashing and signing: equal labels, and only they, have equal bytes. Returns its length,
+ * at most LABEL_ENCODED_MAX. */
+#define LABEL_ENCODED_MAX (8 * POLICY_AXES_MAX + 2 + LABEL_TAGS_SIZE)
+size_t label_encode(const struct policy *p, const struct label *l, uint8_t out[LABEL_ENCODED_MAX]);
+int label_decode(const struct policy *p, const uint8_t *bytes, size_t len, struct label *out, struct err *err);
+
+/* Tags of the owners axis. All of them fail with ERR_INVALID on a malformed owner or category, or without such an axis. */
+struct label_tag {
+	char owner[PPCE_USER_SIZE];
+	char category[33];
+};
+/* out := l with the tag added; ERR_TOO_LARGE when the set would not fit (a clearance must never become ALL by growth). */
+int label_add_tag(const struct policy *p, const struct label *l, const char *owner, const char *category,
+		  struct label *out, struct err *err);
+/* out := l with every tag of the owner added, one per category of the policy. Without an owners axis: out := l, 0. */
+int label_add_owner(const struct policy *p, const struct label *l, const char *owner, struct label *out,
+		    struct err *err);
+/* out := l with the empty set of tags. */
+void label_drop_tags(const struct policy *p, const struct label *l, struct label *out);
+/* The tags of a label in order: start with *at = 0; false at the end. ALL has none: ask label_all_owners(). */
+bool label_next_tag(const struct label *l, size_t *at, struct label_tag *out);
+bool label_all_owners(const struct policy *p, const struct label *l);
+/* Is `text` of the form of an owner's name? [A-Za-z0-9][A-Za-z0-9._@-]{0,63} */
+bool label_owner_valid(const char *text);
 
 #endif

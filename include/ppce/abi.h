@@ -9,7 +9,7 @@
  *   0            .. PPCE_IMAGE_BASE   nothing: a null pointer plus any small offset faults
  *   PPCE_IMAGE_BASE, memory_mib long  segments of the ELF file with their own rights (W^X), then the heap (RW), a guard
  *                                     page, and the stack (RW) at the end
- *   guard page, then the IO window    control page (struct ppce_io), request buffer, response buffer (RW, no exec)
+ *   guard page, then the IO window    control page (struct ppce_io), request, response and data buffer (RW, no exec)
  *   guard page, then host pages       descriptor tables and stubs (no access from ring 3 but the syscall stub: r-x)
  *   doorbell page                     a write there leaves the VM; nothing is behind it
  *
@@ -43,6 +43,9 @@ enum ppce_call {
 	PPCE_CALL_RANDOM = 3, /* refills .random from the host's getrandom(2); result = PPCE_IO_RANDOM */
 	PPCE_CALL_EXIT = 4,   /* arg[0]: exit status; does not return. During boot it fails the image */
 	PPCE_CALL_PANIC = 5,  /* arg[1]: bytes in .text, the reason; does not return */
+	PPCE_CALL_STORE = 6,  /* arg[0]: enum store_verb; arg[1]: bytes of the call in the data buffer (ppce/store.h),
+			       * 1..data_max. result: bytes of the answer, which replaces the call, or minus enum
+			       * store_status. Without a store, or while no request is served: -STORE_NONE */
 };
 
 /* The control page. The host writes every field of the first group before each entry into the guest and reads none of
@@ -57,6 +60,7 @@ struct ppce_io {
 	uint64_t heap_start, heap_end; /* page-aligned; [start, end) is zero at boot, for brk and mmap */
 	uint64_t request_at, request_max;   /* request buffer: address, bytes */
 	uint64_t response_at, response_max; /* response buffer: address, bytes */
+	uint64_t data_at, data_max;	    /* data buffer; both 0 in an image that lists no queries */
 	uint64_t tsc, tsc_mult; /* TSC when the two clocks below were read; ns per tick, 32.32 fixed point */
 	uint64_t realtime_ns, monotonic_ns;
 	/* guest to host, and the answer */

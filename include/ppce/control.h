@@ -10,7 +10,8 @@
  * vmmd -> tender
  *   CONTROL_BOOT     fds: [image, read-only], [empty memfd for the snapshot, read-write]. Boots the image to its first
  *                    wait, runs the synthetic warm-up, writes the snapshot (tender/snapshot.h)
- *   CONTROL_BIND     fds: [sealed snapshot], [channel]. Clones the snapshot and serves the channel
+ *   CONTROL_BIND     fds: [sealed snapshot], [channel], and [store] (ppce/store.h) where the app lists queries. Clones the
+ *                    snapshot and serves the channel
  *   CONTROL_CHANNEL  fds: [channel]. A new channel after the old one was closed (the proxy was restarted)
  * tender -> vmmd
  *   CONTROL_SHELL_READY  the VM exists, privileges are dropped; .create_us
@@ -59,6 +60,7 @@ struct control_message {
 	uint32_t boot_us;							   /* BOOTED */
 	uint32_t bind_us;							   /* BOUND */
 	char name[PPCE_NAME_SIZE];						   /* BOOTED: the manifest's name */
+	char queries[PPCE_QUERIES_SIZE];					   /* BOOTED: the manifest's */
 	char uuid[PPCE_UUID_SIZE]; /* BIND: for the process title and error texts */
 	char reason[CONTROL_TEXT]; /* FAILED, LOG */
 };
@@ -79,7 +81,7 @@ struct tender_stats {	       /* each field is stored whole; vmmd only displays t
 static inline bool control_valid(const struct control_message *m, size_t size)
 {
 	return size == sizeof *m && memchr(m->name, 0, sizeof m->name) && memchr(m->uuid, 0, sizeof m->uuid) &&
-	       memchr(m->reason, 0, sizeof m->reason) &&
+	       memchr(m->queries, 0, sizeof m->queries) && memchr(m->reason, 0, sizeof m->reason) &&
 	       ((m->type >= CONTROL_BOOT && m->type <= CONTROL_CHANNEL) ||
 		(m->type >= CONTROL_SHELL_READY && m->type <= CONTROL_LOG));
 }

@@ -30,6 +30,9 @@ enum frame_failure {
 	FRAME_INTERNAL,	   /* the tender itself failed */
 };
 
+#define FRAME_FLAG_TICKET \
+	4u		    /* on FRAME_REQUEST: a struct ticket stands between header and payload (not in .length). Set
+			      * exactly for instances that have a store; the guest never sees it */
 #define FRAME_FLAG_READY 1u /* on FRAME_RESPONSE: the instance takes the next request at once */
 #define FRAME_FLAG_LAST 2u  /* on FRAME_RESPONSE: the instance ends now (lifetime `request`, mode `discard`) */
 

@@ -13,7 +13,7 @@
 
 #include <ppce/limits.h>
 
-#define PPCE_ABI_VERSION 1u
+#define PPCE_ABI_VERSION 2u
 #define PPCE_NOTE_TYPE 0x50504345u /* "PPCE" */
 #define PPCE_NOTE_OWNER "PPCE-image"
 
@@ -31,7 +31,9 @@ struct ppce_manifest {
 	uint32_t stack_kib;    /* stack in KiB; 0 = 256; 16..8192 */
 	uint32_t request_kib;  /* largest encoded request in KiB; 0 = 64; 4..16384 */
 	uint32_t response_kib; /* largest encoded response in KiB; 0 = 256; 4..16384 */
-	uint32_t reserved;     /* 0 */
+	uint32_t data_kib; /* data buffer for calls to the store, in KiB; 0 = 64; 4..16384; ignored without queries */
+	char queries
+		[PPCE_QUERIES_SIZE]; /* named queries and certificates that the app uses, joined by commas; "" = none */
 	void (*syscall_entry)(void); /* where `syscall` instructions of the image arrive in a VM; set by PPCE_APP */
 	void (*signal_entry)(void);  /* where SIGSYS arrives in the process backend; set by PPCE_APP */
 	int (*init)(void);	     /* runs once, before the snapshot; non-zero fails the boot. May be NULL */

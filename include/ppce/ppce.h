@@ -71,6 +71,64 @@ void ppce_random(void *out, size_t len);
 uint64_t ppce_monotonic_ns(void);
 uint64_t ppce_realtime_ns(void);
 
+/* --- labelled data --------------------------------------------------------------------------------------------------
+ *
+ * An app runs named queries that the operator declared (queries.yaml) and that its manifest lists in .queries. Parameters
+ * are bound, never spliced into SQL. What a query returns raises the label of the instance (rule R2), and with it who may
+ * see the answer: the platform sees to that, an app need not and cannot.
+ */
+enum ppce_type { PPCE_NULL, PPCE_INTEGER, PPCE_REAL, PPCE_TEXT, PPCE_BLOB };
+
+struct ppce_value {
+	enum ppce_type type;
+	int64_t integer;
+	double real;
+	const void *bytes; /* text and blobs */
+	size_t len;	   /* without the NUL that follows text */
+};
+
+struct ppce_value ppce_int(int64_t value);
+struct ppce_value ppce_real(double value);
+struct ppce_value ppce_text(const char *value); /* NULL makes a PPCE_NULL */
+struct ppce_value ppce_blob(const void *bytes, size_t len);
+
+/* Why a call failed: negative results. */
+enum ppce_data_error {
+	PPCE_DENIED = -1,      /* a rule forbids it; which one is in the audit log only */
+	PPCE_UNKNOWN = -2,     /* no query or certificate of that name that this app may use */
+	PPCE_INVALID = -3,     /* number or type of parameters, or not JSON */
+	PPCE_TOO_LARGE = -4,   /* more rows or bytes than the query or data_kib allows */
+	PPCE_DEADLINE = -5,    /* the query took too long */
+	PPCE_UNAVAILABLE = -6, /* the database or the audit log does not work */
+	PPCE_NO_STORE = -7,    /* run as a plain program, or no .queries in the manifest */
+	PPCE_CONFLICT = -8,    /* a constraint of the database */
+};
+const char *ppce_error_text(int error); /* for logs: "denied", "no such query", ... */
+
+/* Rows of a query; valid until the next ppce_query, ppce_write or ppce_declassify of this request. */
+struct ppce_rows {
+	unsigned columns, rows; /* of the whole result */
+	unsigned row;		/* the current one; set by ppce_next() */
+	const char *names[PPCE_VALUES_MAX];
+	struct ppce_value value[PPCE_VALUES_MAX]; /* of the current row */
+	const void *at, *end;			  /* not for apps */
+};
+
+/* Runs a query with n parameters of struct ppce_value: ppce_query(&rows, "mine", 2, ppce_int(7), ppce_text("x")).
+ * 0, or an enum ppce_data_error. Then: while (ppce_next(&rows)) use rows.value[0] ... */
+int ppce_query(struct ppce_rows *rows, const char *name, unsigned n, ...);
+bool ppce_next(struct ppce_rows *rows);
+/* Column of the current row by its name; a PPCE_NULL where there is none. */
+const struct ppce_value *ppce_column(const struct ppce_rows *rows, const char *name);
+const char *ppce_column_text(const struct ppce_rows *rows, const char *name); /* "" unless it is text */
+double ppce_column_real(const struct ppce_rows *rows, const char *name); /* integers converted; 0 unless a number */
+int64_t ppce_column_int(const struct ppce_rows *rows, const char *name); /* 0 unless an integer */
+/* Runs a writing query (rule R3). Rows changed, or an enum ppce_data_error. */
+int64_t ppce_write(const char *name, unsigned n, ...);
+/* Releases a value under a certificate (rule R7): `json` becomes the whole answer (200, application/json) if the
+ * certificate allows, and nothing else of this response leaves. 0, or an enum ppce_data_error. */
+int ppce_declassify(struct ppce_response *res, const char *certificate, const char *json);
+
 /* Entry points of the library OS, named by the manifest; not for apps. */
 void ppce_syscall_entry(void);
 void ppce_signal_entry(void);

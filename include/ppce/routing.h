@@ -10,6 +10,7 @@
  *   ROUTING_NEED     an instance of (app, label, owner), please; .id names the question
  *   ROUTING_STOP     end instance .uuid: idle, too old, used up, or it broke the protocol (.reason)
  * vmmd -> proxy
+ *   ROUTING_TAINT    fd: [the taint table, read-only] (ppce/taint.h). First message after connecting
  *   ROUTING_APP      an app was added or changed: all app fields are set
  *   ROUTING_APP_GONE .app was removed; its instances follow as ROUTING_GONE
  *   ROUTING_INSTANCE fd: [channel]. A new instance of (app, label, owner); .id of the question, 0 when nobody asked
@@ -35,6 +36,7 @@ enum routing_type {
 	ROUTING_REFUSED,
 	ROUTING_GONE,
 	ROUTING_SYNCED,
+	ROUTING_TAINT,
 };
 
 enum app_lifetime {
@@ -60,7 +62,10 @@ struct routing_message {
 	uint32_t max_requests;			/* 0 = unlimited */
 	uint32_t deadline_ms;			/* of one request */
 	uint32_t request_bytes, response_bytes; /* largest encoded request and response */
+	uint32_t has_store;			/* 1: the image lists queries, so that requests carry tickets */
+	char digest[PPCE_DIGEST_SIZE];		/* of the image, for the audit log */
 	/* INSTANCE */
+	uint32_t slot;			       /* in the taint table; TAINT_NONE without a store */
 	uint32_t age_s;			       /* since its start */
 	uint32_t requests;		       /* answered so far */
 	uint32_t spawn_us, create_us, bind_us; /* what its start took; 0 where it was made ahead */
@@ -71,9 +76,10 @@ static inline bool routing_valid(const struct routing_message *m, size_t size)
 {
 	return size == sizeof *m && memchr(m->app, 0, sizeof m->app) && memchr(m->label, 0, sizeof m->label) &&
 	       memchr(m->owner, 0, sizeof m->owner) && memchr(m->uuid, 0, sizeof m->uuid) &&
-	       memchr(m->reason, 0, sizeof m->reason) && m->lifetime <= LIFETIME_REQUEST &&
+	       memchr(m->reason, 0, sizeof m->reason) && memchr(m->digest, 0, sizeof m->digest) &&
+	       m->lifetime <= LIFETIME_REQUEST &&
 	       ((m->type >= ROUTING_NEED && m->type <= ROUTING_STOP) ||
-		(m->type >= ROUTING_APP && m->type <= ROUTING_SYNCED));
+		(m->type >= ROUTING_APP && m->type <= ROUTING_TAINT));
 }
 
 #endif

@@ -10,8 +10,10 @@
  * auth -> proxy
  *   SESSION_FOUND    answer to .id; all fields below are set. The proxy may cache it until .expires
  *   SESSION_UNKNOWN  answer to .id; not to be cached
- *   SESSION_REVOKE   forget .token_hash, or with .user set every session of that user; answer SESSION_REVOKED_OK with
- *                    the same .id. auth answers the operator only after that; a proxy that does not answer within 2 s is
+ *   SESSION_REVOKE   forget .token_hash, or with .user set every session of that user whose ceiling is not at or below
+ *                    .ceiling (empty: all), and end every instance that is bound to the user or works for one of those
+ *                    sessions, unless its label is at or below .ceiling too (R9). When the last of them has ended, answer
+ *                    SESSION_REVOKED_OK with the same .id. auth answers the operator only after that; a proxy that does not answer within 2 s is
  *                    disconnected, and a disconnected proxy must forget every session it has cached (fail closed).
  */
 #ifndef PPCE_SESSION_H
@@ -39,6 +41,7 @@ struct session_message {
 	uint32_t pad;
 	uint64_t id;
 	int64_t expires; /* Unix time in seconds */
+	uint64_t epoch;	 /* FOUND: of the clearance that .ceiling was checked against; REVOKE: the new one */
 	uint8_t token_hash[SESSION_HASH_BYTES];
 	char session[PPCE_UUID_SIZE];
 	char user[PPCE_USER_SIZE];

@@ -40,8 +40,8 @@ struct wire_request {
 struct wire_response {
 	uint32_t version;
 	uint32_t fields;
-	uint32_t status; /* 200..599 */
-	uint32_t pad;	 /* 0 */
+	uint32_t status;  /* 200..599 */
+	uint32_t release; /* 1: the body is a struct release of ppce/store.h and its value; else 0 */
 	struct wire_ref body;
 };
 
