@@ -147,7 +147,9 @@ static int load(struct proxy *p, const char *dir, struct err *err)
 	p->policy = policy_load(config_path(&p->config, "policy.yaml", path, sizeof path), err);
 	if (!p->policy)
 		return -1;
-	p->audit = audit_open(config_path(&p->config, "log/audit.jsonl", path, sizeof path), "proxy", err);
+	if (ticket_key_load(config_path(&p->config, "secrets/ticket.key", path, sizeof path), p->ticket_key, err) < 0)
+		return -1;
+	p->audit = audit_open(p->loop, config_path(&p->config, "run/audit-log.sock", path, sizeof path), "proxy", err);
 	return p->audit ? 0 : -1;
 }
 
@@ -178,14 +180,19 @@ static void on_end(uv_timer_t *timer)
 		uv_stop(p->loop);
 }
 
+static void wait_for_requests(struct proxy *p)
+{
+	p->end_ms = uv_now(p->loop) + END_MS;
+	uv_timer_start(&p->second, on_end, 0, 20);
+	uv_run(p->loop, UV_RUN_DEFAULT);
+}
+
 /* No new requests; those under way get END_MS. */
 static void drain(struct proxy *p)
 {
 	http_server_stop(p->door);
 	http_server_stop(p->api);
-	p->end_ms = uv_now(p->loop) + END_MS;
-	uv_timer_start(&p->second, on_end, 0, 20);
-	uv_run(p->loop, UV_RUN_DEFAULT);
+	wait_for_requests(p);
 }
 
 /* Answers whatever is still under way, wherever it waits. */
@@ -209,6 +216,8 @@ static void end(struct proxy *p)
 	char path[512];
 	drain(p);
 	refuse_rest(p);
+	wait_for_requests(p); /* until the records of their refusals are written */
+	audit_close(p->audit);
 	link_stop(&p->vmmd);
 	routes_free(&p->routes);
 	registrations_free(&p->registrations);
@@ -221,7 +230,7 @@ static void end(struct proxy *p)
 	rest_free(p->rest);
 	request_free_spares(p);
 	buf_free(&p->out);
-	audit_close(p->audit);
+	taint_free(&p->taint);
 	policy_free(p->policy);
 	uv_loop_close(p->loop);
 }

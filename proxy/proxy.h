@@ -9,6 +9,9 @@
  *	session.c       who asks (auth)                                login.c       /login and /logout
  *	route.c         which instance: queue, choice, growth          vmmd.c        instances come and go
  *	backend.c       an instance and its channel                    channel.c     frames
+ *	ticket.c        what the store may read for a request  taint.c       labels of instances that have read
+ *	answer.c        an answer and its label                record.c      the audit record of a request
+ *	queue.c         the longest wait for an instance
  *	registration.c  outside services                               forward_http.c  requests to them
  *	rest_api.c      the operator's interface                       link.c, table.c, histogram.c  tools
  */
@@ -23,11 +26,13 @@
 #include "lib/http.h"
 #include "lib/http_client.h"
 #include "lib/rest.h"
+#include "lib/ticket.h"
 #include "policy/policy.h"
 #include "proxy/link.h"
 #include "proxy/registration.h"
 #include "proxy/route.h"
 #include "proxy/session.h"
+#include "proxy/taint.h"
 #include "proxy/timing.h"
 
 struct request;
@@ -42,6 +47,8 @@ struct proxy {
 	struct routes routes;
 	struct link vmmd;
 	struct registrations registrations;
+	struct taint taint;
+	uint8_t ticket_key[TICKET_KEY_BYTES];
 	struct rest *rest;
 	struct http_server *door, *api;
 	struct timing_totals totals;

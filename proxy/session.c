@@ -32,6 +32,22 @@ static void forget(struct sessions *s, struct session *e, enum session_state sta
 	sessions_put(e);
 }
 
+static int take_level(const struct policy *p, const char *text, struct session_level *out, struct err *err)
+{
+	if (label_parse(p, text, &out->label, err) < 0)
+		return -1;
+	return label_format(p, &out->label, out->text, err);
+}
+
+static int take_levels(const struct policy *p, const struct session_message *m, struct session *e, struct err *err)
+{
+	if (take_level(p, m->floor, &e->floor, err) < 0 || take_level(p, m->ceiling, &e->ceiling, err) < 0)
+		return -1;
+	label_drop_tags(p, &e->ceiling.label, &e->plain.label);
+	label_join(p, &e->plain.label, &e->floor.label, &e->plain.label);
+	return label_format(p, &e->plain.label, e->plain.text, err);
+}
+
 /* SESSION_FOUND became a session, or NULL if its labels mean nothing under our policy. */
 static struct session *session_from(const struct sessions *s, const struct session_message *m)
 {
@@ -39,14 +55,13 @@ static struct session *session_from(const struct sessions *s, const struct sessi
 	struct session *e = calloc(1, sizeof *e);
 	if (!e)
 		return NULL;
-	if (label_parse(s->policy, m->floor, &e->floor, &err) < 0 ||
-	    label_parse(s->policy, m->ceiling, &e->ceiling, &err) < 0 ||
-	    label_format(s->policy, &e->ceiling, e->ceiling_text, &err) < 0) {
+	if (take_levels(s->policy, m, e, &err) < 0) {
 		log_error("auth and proxy have different policies: %s", err.text);
 		free(e);
 		return NULL;
 	}
 	e->expires = m->expires;
+	e->epoch = m->epoch;
 	memcpy(e->hash, m->token_hash, sizeof e->hash);
 	memcpy(e->uuid, m->session, sizeof e->uuid);
 	memcpy(e->user, m->user, sizeof e->user);

@@ -32,8 +32,12 @@ struct session {
 	uint8_t hash[SESSION_HASH_BYTES];
 	int64_t expires; /* Unix time, s */
 	char uuid[PPCE_UUID_SIZE], user[PPCE_USER_SIZE], class_name[PPCE_CLASS_SIZE], purpose[PPCE_PURPOSE_SIZE];
-	struct label floor, ceiling;
-	char ceiling_text[PPCE_LABEL_SIZE]; /* canonical */
+	uint64_t epoch; /* of the clearance that the ceiling was checked against */
+	/* L and C of the session (R0), and C without anybody's data: the levels at which requests run that name none */
+	struct session_level {
+		struct label label;
+		char text[PPCE_LABEL_SIZE]; /* canonical */
+	} floor, ceiling, plain;
 };
 
 /* A question under way; part of the asker's memory until done() or sessions_cancel(). */
