@@ -61,6 +61,7 @@ static const struct field fields[] = {
 	NUMBER(proxy, head_ms, 10, 600000, "10000"),
 	NUMBER(proxy, body_ms, 10, 600000, "30000"),
 	NUMBER(proxy, idle_ms, 10, 600000, "60000"),
+	NUMBER(proxy, blocked_grid_ms, 0, 10000, "100"),
 };
 
 #define FIELDS (sizeof fields / sizeof *fields)

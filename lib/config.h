@@ -45,6 +45,8 @@ struct config {
 		unsigned target_bytes; /* 8192; 64..65536 */
 		unsigned body_bytes;   /* 1048576; 0..16777216 */
 		unsigned head_ms, body_ms, idle_ms; /* 10000, 30000, 60000; 10..600000 */
+		unsigned blocked_grid_ms; /* 100; 0..10000: answers of instances that have read more than the session
+					   * may see leave at multiples of this time; 0: at once */
 	} proxy;
 };
 

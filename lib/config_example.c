@@ -81,7 +81,10 @@
 	"  # closed), 10..600000 each. Defaults 10000, 30000, 60000.\n" \
 	"  head_ms: 10000\n" \
 	"  body_ms: 30000\n" \
-	"  idle_ms: 60000\n"
+	"  idle_ms: 60000\n" \
+	"  # Answers of an app that has read more than the caller may see (refused, or released under a certificate)\n" \
+	"  # leave only at multiples of this time, so that it does not tell what was read. 0..10000, 0: at once. Default 100.\n" \
+	"  blocked_grid_ms: 100\n"
 /* clang-format on */
 
 const char *config_example(bool dev)

@@ -48,5 +48,18 @@ bool answer_blocked(struct request *r, struct flow_verdict *v)
 		label_top(r->proxy->policy, &r->after);
 	}
 	*v = flow_respond(r->proxy->policy, &r->after, ceiling, ceiling);
-	return !v->allowed;
+	r->secret = !v->allowed;
+	return r->secret;
+}
+
+unsigned answer_own_fields(struct request *r, struct http_field *out, char *timing, size_t size)
+{
+	if (!r->proxy->config.expose_timing)
+		return 0;
+	timing_header(&r->timing, r->start == START_COLD ? r->start_us : NULL, timing, size);
+	out[0] = (struct http_field){ "PPCE-Instance", r->instance };
+	out[1] = (struct http_field){ "PPCE-Start", timing_start_name(r->start) };
+	out[2] = (struct http_field){ "PPCE-Label", r->label };
+	out[3] = (struct http_field){ "Server-Timing", timing };
+	return r->secret ? 3 : 4;
 }

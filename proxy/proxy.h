@@ -11,7 +11,7 @@
  *	backend.c       an instance and its channel                    channel.c     frames
  *	ticket.c        what the store may read for a request  taint.c       labels of instances that have read
  *	answer.c        an answer and its label                record.c      the audit record of a request
- *	queue.c         the longest wait for an instance
+ *	queue.c         the longest wait for an instance      hold.c        when a blocked answer leaves
  *	registration.c  outside services                               forward_http.c  requests to them
  *	rest_api.c      the operator's interface                       link.c, table.c, histogram.c  tools
  */

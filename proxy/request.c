@@ -28,6 +28,7 @@
 #include "policy/flow.h"
 #include "proxy/answer.h"
 #include "proxy/forward_http.h"
+#include "proxy/hold.h"
 #include "proxy/proxy.h"
 #include "proxy/queue.h"
 #include "proxy/record.h"
@@ -357,9 +358,9 @@ static const char *loss_detail(enum err_kind kind)
 void request_lost(struct request *r, enum err_kind kind, const char *reason)
 {
 	struct flow_verdict v;
-	bool secret = answer_blocked(r, &v);
+	bool blocked = answer_blocked(r, &v);
 	r->backend = NULL;
-	resume(r, secret ? refuse_flow(r, &v, reason) : refuse(r, kind, reason, loss_detail(kind)));
+	resume(r, blocked ? refuse_flow(r, &v, reason) : refuse(r, kind, reason, loss_detail(kind)));
 }
 
 void request_replied(struct request *r, const struct http_reply *reply, const struct err *err)
@@ -387,12 +388,12 @@ void request_replied(struct request *r, const struct http_reply *reply, const st
 static enum request_step bad_answer(struct request *r, const struct err *err)
 {
 	struct flow_verdict v;
-	bool secret = answer_blocked(r, &v);
+	bool blocked = answer_blocked(r, &v);
 	log_warn("request %s: instance %s: %s", r->x->request_id, r->instance, err->text);
 	if (r->backend)
 		backend_stop(r->backend, "its answer is not valid");
-	return secret ? refuse_flow(r, &v, "bad-answer")
-		      : refuse(r, ERR_BAD_GATEWAY, "bad-answer", "the app failed to answer");
+	return blocked ? refuse_flow(r, &v, "bad-answer")
+		       : refuse(r, ERR_BAD_GATEWAY, "bad-answer", "the app failed to answer");
 }
 
 static enum request_step step_check(struct request *r)
@@ -406,6 +407,7 @@ static enum request_step step_check(struct request *r)
 	/* The clearance of today: auth ends the sessions whose ceiling is above a clearance that falls (R9), so as long
 	 * as the session lives its ceiling is below the clearance. */
 	struct flow_verdict v = flow_respond(r->proxy->policy, &label, ceiling, ceiling);
+	r->secret = !v.allowed || r->certificate[0];
 	if (!v.allowed)
 		return refuse_flow(r, &v, "answer-not-allowed");
 	if (session_over(r))
@@ -417,13 +419,19 @@ static enum request_step step_check(struct request *r)
 
 /* --- DELIVER and REFUSE -------------------------------------------------------------------------------------- */
 
+static void go_on(struct request *r)
+{
+	resume(r, r->step);
+}
+
 static void on_recorded(struct audit_wait *w, const struct err *err)
 {
 	struct request *r = table_entry(w, struct request, wait);
 	if (err)
 		log_error("request %s: no audit record, so nothing is released: %s", r->x->request_id, err->text);
 	r->record = err ? RECORD_FAILED : RECORD_WRITTEN;
-	resume(r, r->step);
+	if (!hold_begin(r, go_on))
+		go_on(r);
 }
 
 /* Nothing is released before its record is in the log. True once it is; else *next says what to do instead. */
@@ -443,19 +451,6 @@ static bool recorded(struct request *r, bool allowed, int status, enum request_s
 	return r->record == RECORD_WRITTEN;
 }
 
-/* Our own fields: added after those of the answer, from which PPCE-* and Server-Timing were dropped. */
-static unsigned own_fields(struct request *r, struct http_field *out, char *timing, size_t size)
-{
-	if (!r->proxy->config.expose_timing)
-		return 0;
-	timing_header(&r->timing, r->start == START_COLD ? r->start_us : NULL, timing, size);
-	out[0] = (struct http_field){ "PPCE-Instance", r->instance };
-	out[1] = (struct http_field){ "PPCE-Start", timing_start_name(r->start) };
-	out[2] = (struct http_field){ "PPCE-Label", r->label };
-	out[3] = (struct http_field){ "Server-Timing", timing };
-	return 4;
-}
-
 static enum request_step step_deliver(struct request *r)
 {
 	struct http_field fields[PPCE_HEADERS_MAX + 4];
@@ -469,7 +464,7 @@ static enum request_step step_deliver(struct request *r)
 	}
 	unsigned n = r->response.nfields;
 	memcpy(fields, r->response.fields, n * sizeof *fields);
-	n += own_fields(r, fields + n, timing, sizeof timing);
+	n += answer_own_fields(r, fields + n, timing, sizeof timing);
 	struct http_answer answer = { .status = r->response.status,
 				      .body = r->response.body,
 				      .body_len = r->response.body_len,

@@ -78,6 +78,7 @@ struct request {
 	const struct http_reply *reply;
 	/* CHECK */
 	struct label after;		  /* label of the instance when it had answered */
+	bool secret;			  /* the instance has read what the session may not see: proxy/hold.h */
 	char certificate[PPCE_NAME_SIZE]; /* under which the answer is released (R7); "" none */
 	/* DELIVER, REFUSE */
 	enum { RECORD_NONE, RECORD_UNDER_WAY, RECORD_WRITTEN, RECORD_FAILED } record;

@@ -107,6 +107,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.proxy.head_ms, 10000);
 	assert_int_equal(c.proxy.body_ms, 30000);
 	assert_int_equal(c.proxy.idle_ms, 60000);
+	assert_int_equal(c.proxy.blocked_grid_ms, 100);
 }
 
 static void test_values(void **state)
@@ -157,7 +158,8 @@ static void test_example(void **state)
 					    "  body_bytes:",
 					    "  head_ms:",
 					    "  body_ms:",
-					    "  idle_ms:" };
+					    "  idle_ms:",
+					    "  blocked_grid_ms:" };
 	struct config defaults, plain, dev;
 	parse("", &defaults);
 	parse(config_example(false), &plain);
