@@ -50,6 +50,7 @@ static const struct field fields[] = {
 	NUMBER(vmmd, boot_ms, 100, 600000, "10000"),
 	NUMBER(vmmd, reboot_s, 0, 604800, "3600"),
 	NUMBER(vmmd, max_instances, 1, 65536, "1024"),
+	{ "vmmd", "labelled_logs", FIELD_BOOL, MEMBER(vmmd.labelled_logs), 0, 0, "false" },
 	{ "vmmd", "tender_user", FIELD_USER, MEMBER(vmmd.tender_user), 0, 0, "nobody" },
 	NUMBER(proxy, connections, 1, 65536, "1024"),
 	NUMBER(proxy, queue, 0, 65536, "256"),

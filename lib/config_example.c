@@ -59,6 +59,9 @@
 	"  max_instances: 1024\n" \
 	"  # Unix user that tenders run as when vmmd runs as root. Default nobody.\n" \
 	"  tender_user: nobody\n" \
+	"  # What an app logs after it has read labelled data may hold some of it. true: write it all the same, for whoever\n" \
+	"  # may read the logs. Default false.\n" \
+	"  labelled_logs: false\n" \
 	"\n" \
 	"# The door: bounds on what clients may send and on how long anything may take.\n" \
 	"proxy:\n" \

@@ -97,6 +97,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.vmmd.reboot_s, 3600);
 	assert_int_equal(c.vmmd.max_instances, 1024);
 	assert_string_equal(c.vmmd.tender_user, "nobody");
+	assert_false(c.vmmd.labelled_logs);
 	assert_int_equal(c.proxy.connections, 1024);
 	assert_int_equal(c.proxy.queue, 256);
 	assert_int_equal(c.proxy.queue_ms, 5000);
@@ -148,6 +149,7 @@ static void test_example(void **state)
 					    "  reboot_s:",
 					    "  max_instances:",
 					    "  tender_user:",
+					    "  labelled_logs:",
 					    "proxy:",
 					    "  connections:",
 					    "  queue:",
