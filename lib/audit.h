@@ -42,7 +42,7 @@ struct audit_wait {
 	TAILQ_ENTRY(audit_wait) link;
 	uint64_t id;
 	uint64_t since_ns;
-	/* Exactly once, from the loop, never from within audit_submit(). err NULL: the record is in the log, as durable as
+	/* Exactly once, from the loop, never from within audit_submit(); it may submit again, but not call audit_close(). err NULL: the record is in the log, as durable as
 	 * audit.durability asks for. Else it must be taken as missing: release nothing. */
 	void (*done)(struct audit_wait *w, const struct err *err);
 };
@@ -55,6 +55,7 @@ int audit_write(struct audit *a, const struct audit_record *r, struct err *err);
 /* The same without waiting. Always ends in w->done(). */
 void audit_submit(struct audit *a, const struct audit_record *r, struct audit_wait *w);
 bool audit_usable(const struct audit *a); /* connected, and the last record was acknowledged */
-void audit_close(struct audit *a);	  /* open waits end with an error first */
+/* Open waits end with an error first. With a loop, that has to run once more to let go of the handles. */
+void audit_close(struct audit *a);
 
 #endif

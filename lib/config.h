@@ -13,6 +13,7 @@
 #include "lib/err.h"
 
 enum config_backend { BACKEND_AUTO, BACKEND_KVM, BACKEND_PROCESS };
+enum config_durability { DURABILITY_PROCESS, DURABILITY_POWER };
 
 struct config {
 	char dir[256];			    /* absolute; not from the file */
@@ -49,6 +50,11 @@ struct config {
 		unsigned blocked_grid_ms; /* 100; 0..10000: answers of instances that have read more than the session
 					   * may see leave at multiples of this time; 0: at once */
 	} proxy;
+	struct {				   /* audit: */
+		enum config_durability durability; /* process | power: what an acknowledged record survives */
+		unsigned rotate_mib;		   /* 64; 1..4096: size of a data file, then a new one */
+		unsigned checkpoint_ms;		   /* 1000; 10..3600000: longest time a record stays unsigned */
+	} audit;
 };
 
 /* Reads DIR/ppce.yaml. `dir` may be relative. */
