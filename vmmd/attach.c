@@ -209,9 +209,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 static int greet(struct attach *a, struct err *err)
 {
 	struct attach_message m = { .type = ATTACH_TABLE };
-	int size = 1 << 20; /* cut by the kernel to what it allows */
 
-	setsockopt(a->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 	if (sock_send_fds(a->fd, &m, sizeof m, &a->table, 1) < 0)
 		return err_errno(err, ERR_UNAVAILABLE, "the store does not take the taint table");
 	return 0;
