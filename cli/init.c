@@ -138,7 +138,7 @@ static int make_all(const struct cli *c, const char *policy, bool dev, struct er
 		if (make_dir(c, dirs[i].name, dirs[i].mode, err) < 0)
 			return -1;
 	if (cli_make_key(c, "secrets/registration.key", err) < 0 || cli_make_key(c, "secrets/audit.key", err) < 0 ||
-	    write_file(c, "policy.yaml", 0644, policy, err) < 0)
+	    cli_make_key(c, "secrets/ticket.key", err) < 0 || write_file(c, "policy.yaml", 0644, policy, err) < 0)
 		return -1;
 	return write_file(c, "ppce.yaml", 0644, config_example(dev), err); /* last: its presence says complete */
 }

@@ -74,7 +74,8 @@ static int check(struct up *u, struct err *err)
 	if (listen && strlen(listen) >= sizeof u->listen)
 		return err_set(err, ERR_INVALID, "--listen takes ADDRESS:PORT, not `%.100s`", listen);
 	snprintf(u->listen, sizeof u->listen, "%s", listen ? listen : u->config.listen);
-	if (take_lock(u, err) < 0 || cli_make_key(u->c, "secrets/audit.key", err) < 0)
+	if (take_lock(u, err) < 0 || cli_make_key(u->c, "secrets/audit.key", err) < 0 ||
+	    cli_make_key(u->c, "secrets/ticket.key", err) < 0)
 		return -1;
 	int fd = http_bind_tcp(u->listen, bound, sizeof bound, err);
 	if (fd < 0)

@@ -437,12 +437,12 @@ static void on_recorded(struct audit_wait *w, const struct err *err)
 /* Nothing is released before its record is in the log. True once it is; else *next says what to do instead. */
 static bool recorded(struct request *r, bool allowed, int status, enum request_step *next)
 {
+	*next = STEP_WAIT;
 	if (r->record == RECORD_NONE) {
 		r->backend = NULL; /* from here on it may serve others */
 		r->record = RECORD_UNDER_WAY;
 		r->wait.done = on_recorded;
 		record_request(r, allowed, status);
-		*next = STEP_WAIT;
 	} else if (r->record == RECORD_FAILED) {
 		r->proxy->answers[5]++;
 		http_problem(r->x, ERR_UNAVAILABLE, 10, "the audit log does not work; no answer can be given");
