@@ -23,8 +23,8 @@ int caller_find(struct auth *a, const struct rest_call *call, struct caller *out
 
 	memset(out, 0, sizeof *out);
 	out->name = CALLER_OPERATOR;
-	out->operator= !field;
-	out->officer = out->operator;
+	out->is_operator = !field;
+	out->officer = out->is_operator;
 	if (!field)
 		return 0;
 	if (!token || token_hash(token, hash))
@@ -43,7 +43,7 @@ int caller_find(struct auth *a, const struct rest_call *call, struct caller *out
 
 void caller_fail(const struct caller *c, struct rest_call *call, const struct err *err)
 {
-	if (c->operator|| err_http_status(err->kind) < 500) {
+	if (c->is_operator || err_http_status(err->kind) < 500) {
 		rest_fail(call, err);
 		return;
 	}

@@ -13,7 +13,7 @@
 #define CALLER_OPERATOR "operator" /* as actor in records */
 
 struct caller {
-	bool operator;
+	bool is_operator;
 	const char *name;	/* of the user, or CALLER_OPERATOR; points into this structure or is static */
 	struct session session; /* of a user; else empty */
 	bool officer;		/* may review */

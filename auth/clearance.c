@@ -49,8 +49,7 @@ static int set_tags(struct db *db, const struct policy *p, const struct user *u,
 {
 	struct adding a = { .policy = p, .purpose = purpose, .sum = sum, .err = err };
 
-	if (add_own(p, u->name, sum, err) ||
-	    grant_list_live(db, u->name, u->class_name, now, add_grant, &a, err))
+	if (add_own(p, u->name, sum, err) || grant_list_live(db, u->name, u->class_name, now, add_grant, &a, err))
 		return -1;
 	return a.rc;
 }
@@ -103,9 +102,10 @@ static int fits_user(void *ctx, const struct user *u)
 		return 0;
 	if (why.kind == ERR_TOO_LARGE)
 		err_set(f->err, ERR_TOO_LARGE,
-			"%s would have more owners' tags than fit into a label (%d bytes of text); revoke other grants "
-			"to %s first",
-			u->name, LABEL_TAGS_SIZE, f->grant->to);
+			"%s%s would have more owners' tags than fit into a label (%d bytes of text); other grants "
+			"to them have to be revoked first",
+			strncmp(f->grant->to, GRANT_CLASS, sizeof GRANT_CLASS - 1) ? "" : "somebody in ", f->grant->to,
+			LABEL_TAGS_SIZE);
 	else
 		*f->err = why;
 	return -1;

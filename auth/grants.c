@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GRANT_COLUMNS                                                                                              \
+#define GRANT_COLUMNS \
 	"id, owner, category, grantee, purpose, kind, reason, actor, created, until, ended, reviewed, reviewer"
 
 const char *grant_kind_name(enum grant_kind kind)
@@ -18,6 +18,11 @@ bool grant_id_valid(const char *text)
 	size_t len = strnlen(text, GRANT_ID_SIZE);
 
 	return len > 0 && len < GRANT_ID_SIZE && *text != '-' && strspn(text, letters) == len;
+}
+
+bool grant_for_certificate(const struct grant *g)
+{
+	return !strncmp(g->to, GRANT_CERTIFICATE, sizeof GRANT_CERTIFICATE - 1);
 }
 
 static int grant_read(sqlite3_stmt *s, struct grant *out, struct err *err)
@@ -209,8 +214,7 @@ int grant_expired(struct db *db, int64_t now, struct grant *out, struct err *err
 
 int grant_next_until(struct db *db, int64_t *out, struct err *err)
 {
-	sqlite3_stmt *s =
-		db_prepare(db, "SELECT ifnull(min(until), 0) FROM grants WHERE ended = 0 AND until > 0", err);
+	sqlite3_stmt *s = db_prepare(db, "SELECT ifnull(min(until), 0) FROM grants WHERE ended = 0 AND until > 0", err);
 
 	if (!s || db_fetch(db, s, err) != 1)
 		return -1;

@@ -33,14 +33,15 @@ struct grant {
 	char purpose[PPCE_PURPOSE_SIZE]; /* "": in sessions of every purpose */
 	enum grant_kind kind;
 	char reason[GRANT_REASON_SIZE];
-	char actor[PPCE_USER_SIZE];   /* who made it; "operator" */
-	int64_t created, until;	      /* Unix seconds; until 0: no end */
-	int64_t ended;		      /* 0: it lives */
-	int64_t reviewed;	      /* 0: not yet; break-glass only */
+	char actor[PPCE_USER_SIZE]; /* who made it; "operator" */
+	int64_t created, until;	    /* Unix seconds; until 0: no end */
+	int64_t ended;		    /* 0: it lives */
+	int64_t reviewed;	    /* 0: not yet; break-glass only */
 	char reviewer[PPCE_USER_SIZE];
 };
 
 bool grant_id_valid(const char *text);
+bool grant_for_certificate(const struct grant *g);
 
 /* 1 found, 0 not, -1 the database failed. Ended ones are found too. */
 int grant_find(struct db *db, const char *id, struct grant *out, struct err *err);

@@ -347,7 +347,8 @@ void users_patch(struct rest_call *call)
 
 /* ---- Removing ---- */
 
-static void remove_with(struct rest_call *call, const char *event, int (*act)(struct db *, const struct user *, struct err *))
+static void remove_with(struct rest_call *call, const char *event,
+			int (*act)(struct db *, const struct user *, struct err *))
 {
 	struct change *c = change_new(call, event, 204);
 	struct err err;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/granting.h"
 #include "auth/revoke.h"
 #include "lib/log.h"
 #include "lib/names.h"
@@ -20,11 +21,6 @@ struct restating {
 	int rc;
 };
 
-static bool for_certificate(const struct grant *g)
-{
-	return !strncmp(g->to, GRANT_CERTIFICATE, sizeof GRANT_CERTIFICATE - 1);
-}
-
 static int restate(void *ctx, const struct grant *g)
 {
 	struct restating *r = ctx;
@@ -37,7 +33,7 @@ static int restate(void *ctx, const struct grant *g)
 				  .purpose = g->purpose };
 	int64_t id;
 
-	if (g->ended || g->kind != GRANT_CONSENT || for_certificate(g) || strcmp(g->category, gone->category))
+	if (g->ended || g->kind != GRANT_CONSENT || grant_for_certificate(g) || strcmp(g->category, gone->category))
 		return 0;
 	r->rc = outbox_put(r->withdrawal->auth->outbox, &e, &id, r->err);
 	return r->rc;
@@ -57,10 +53,9 @@ static int put_events(struct withdrawal *w, struct err *err)
 	struct restating r = { w, err, 0 };
 
 	w->event = 0;
-	if (!outbox_enabled(w->auth->outbox) || for_certificate(g))
+	if (!outbox_enabled(w->auth->outbox) || grant_for_certificate(g))
 		return 0;
-	if (outbox_put(w->auth->outbox, &e, &w->event, err) ||
-	    grant_list(w->auth->db, g->owner, "", restate, &r, err))
+	if (outbox_put(w->auth->outbox, &e, &w->event, err) || grant_list(w->auth->db, g->owner, "", restate, &r, err))
 		return -1;
 	return r.rc;
 }
@@ -83,12 +78,12 @@ static void write_record(struct withdrawal *w)
 				  .rule = flow_rule_name(FLOW_R9_REVOKE),
 				  .reason = w->expired ? "expired" : "",
 				  .status = w->expired ? 0 : 204 };
-	char path[GRANT_PATH_SIZE];
+	struct grant_words words;
 	struct err err;
 
 	if (!w->expired)
 		caller_record(&w->caller, &r);
-	grant_record(&w->grant, path, &r);
+	grant_record(&w->grant, &words, &r);
 	w->audited = !audit_write(w->auth->audit, &r, &err);
 	if (!w->audited)
 		log_error("the audit log does not take a record: %s", err.text);
@@ -187,11 +182,10 @@ static void on_expiry(uv_timer_t *timer)
 	}
 }
 
-void expiry_start(struct auth *a, uv_loop_t *loop)
+void expiry_init(struct auth *a, uv_loop_t *loop)
 {
 	uv_timer_init(loop, &a->expiry);
 	a->expiry.data = a;
-	expire_in(a, 0);
 }
 
 void expiry_update(struct auth *a)

@@ -27,8 +27,8 @@ struct withdrawal { /* the caller's, up to done() */
 int withdraw(struct withdrawal *w, struct err *err);
 
 /* The timer that ends grants at their `until`; part of struct auth. */
-void expiry_start(struct auth *a, uv_loop_t *loop);
-void expiry_update(struct auth *a); /* after a grant was made */
+void expiry_init(struct auth *a, uv_loop_t *loop);
+void expiry_update(struct auth *a); /* at the start, and after a grant was made */
 void expiry_stop(struct auth *a);
 
 #endif
