@@ -46,6 +46,20 @@ void grant_record(const struct grant *g, struct grant_words *words, struct audit
 		r->reason = g->reason;
 }
 
+int grant_actor_find(struct db *db, const char *actor, const char *owner, struct grant_actor *out, struct err *err)
+{
+	struct user u;
+	int rc;
+
+	memset(out, 0, sizeof *out);
+	snprintf(out->name, sizeof out->name, "%s", strcmp(actor, CALLER_OPERATOR) ? actor : owner);
+	rc = user_find(db, out->name, &u, err);
+	if (rc == 1)
+		memcpy(out->class_name, u.class_name, sizeof out->class_name);
+	sodium_memzero(u.hash, sizeof u.hash);
+	return rc < 0 ? -1 : 0;
+}
+
 int category_check(const struct policy *p, const char *category, struct err *err)
 {
 	const char *known[65] = { NULL }, *near;
@@ -92,8 +106,8 @@ void granting_reply(struct rest_call *call, int status, json_t *answer, enum out
 	}
 	if (fate == OUTBOX_REFUSED && answer)
 		json_object_set_new(answer, "note",
-				    json_string("the automaton of this category does not allow the step: what it "
-						"withholds stays withheld"));
+				    json_string("the automaton of this category has no such step in its present state, "
+						"and stays as it is"));
 	rest_reply(call, status, answer);
 }
 
@@ -110,17 +124,22 @@ static void on_told(void *ctx, enum outbox_fate fate)
 	free(g);
 }
 
-static int put_event(struct auth *a, const struct caller *c, struct granting *g, struct err *err)
+static int put_event(struct auth *a, struct granting *g, struct err *err)
 {
+	struct grant_actor actor;
 	struct outbox_event e = { .event = g->grant.kind == GRANT_BREAK_GLASS ? EVENT_BREAK_GLASS : EVENT_CONSENT,
 				  .owner = g->grant.owner,
 				  .category = g->grant.category,
-				  .actor = c->name,
-				  .class_name = c->session.class_name,
+				  .actor = actor.name,
+				  .class_name = actor.class_name,
 				  .purpose = g->grant.purpose };
 
 	/* An authorisation lets a certificate release values; it opens nothing for people. */
-	return grant_for_certificate(&g->grant) ? 0 : outbox_put(a->outbox, &e, &g->event, err);
+	if (grant_for_certificate(&g->grant))
+		return 0;
+	if (grant_actor_find(a->db, g->grant.actor, g->grant.owner, &actor, err))
+		return -1;
+	return outbox_put(a->outbox, &e, &g->event, err);
 }
 
 /* Before the commit: there is no grant without its record. */
@@ -142,7 +161,7 @@ static int change(struct auth *a, const struct caller *c, struct granting *g, st
 {
 	if (clearance_fits(a->db, a->policy, &g->grant, g->grant.created, err) || db_begin(a->db, err))
 		return -1;
-	if (grant_insert(a->db, &g->grant, err) || put_event(a, c, g, err) || write_record(a, c, g, err)) {
+	if (grant_insert(a->db, &g->grant, err) || put_event(a, g, err) || write_record(a, c, g, err)) {
 		db_rollback(a->db);
 		return -1;
 	}

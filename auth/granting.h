@@ -16,6 +16,13 @@ json_t *grant_json(const struct grant *g);
 /* Adds to an answer that the store has not taken the event, where that is so. Answers, once. `answer` is stolen. */
 void granting_reply(struct rest_call *call, int status, json_t *answer, enum outbox_fate fate);
 
+/* Who the automaton is told has acted: `actor`, or the owner where an operator did it, who acts for owners (a form on
+ * paper has to be entered by somebody; the audit log has the operator). */
+struct grant_actor {
+	char name[PPCE_USER_SIZE], class_name[PPCE_CLASS_SIZE];
+};
+int grant_actor_find(struct db *db, const char *actor, const char *owner, struct grant_actor *out, struct err *err);
+
 /* What a record says of a grant. The texts are in `words`, which must live as long as the record. */
 struct grant_words {
 	char path[128], tag[128];

@@ -203,11 +203,12 @@ static int decode_erase(const struct rest_call *call, const struct caller *c, st
 static int erase(struct rest_call *call, const struct caller *c, struct erasing *e, struct err *err)
 {
 	struct auth *a = call->ctx;
+	struct grant_actor actor;
 	struct outbox_event event = { .event = EVENT_ERASE,
 				      .owner = e->what.owner,
 				      .category = e->what.category,
-				      .actor = c->name,
-				      .class_name = c->session.class_name,
+				      .actor = actor.name,
+				      .class_name = actor.class_name,
 				      .purpose = c->session.purpose };
 	struct audit_record r = { .event = "erase", .allowed = true, .status = 204 };
 	struct grant_words words;
@@ -215,7 +216,7 @@ static int erase(struct rest_call *call, const struct caller *c, struct erasing 
 	caller_record(c, &r);
 	grant_record(&e->what, &words, &r);
 	r.path = "/v1/erase";
-	if (db_begin(a->db, err))
+	if (grant_actor_find(a->db, c->name, e->what.owner, &actor, err) || db_begin(a->db, err))
 		return -1;
 	if (outbox_put(a->outbox, &event, &e->event, err) || audit_exchange(a, call->x, &r)) {
 		db_rollback(a->db);

@@ -16,26 +16,36 @@
 /* ---- The events ---- */
 
 struct restating {
-	const struct withdrawal *withdrawal;
+	struct withdrawal *withdrawal;
 	struct err *err;
 	int rc;
 };
 
+static int put_event(struct withdrawal *w, enum automaton_event event, const struct grant *g, const char *actor_name,
+		     int64_t *id, struct err *err)
+{
+	struct grant_actor actor;
+	struct outbox_event e = { .event = event,
+				  .owner = g->owner,
+				  .category = g->category,
+				  .actor = actor.name,
+				  .class_name = actor.class_name,
+				  .purpose = g->purpose };
+
+	if (grant_actor_find(w->auth->db, actor_name, g->owner, &actor, err))
+		return -1;
+	return outbox_put(w->auth->outbox, &e, id, err);
+}
+
 static int restate(void *ctx, const struct grant *g)
 {
 	struct restating *r = ctx;
-	const struct grant *gone = &r->withdrawal->grant;
-	struct outbox_event e = { .event = EVENT_CONSENT,
-				  .owner = g->owner,
-				  .category = g->category,
-				  .actor = g->actor,
-				  .class_name = "",
-				  .purpose = g->purpose };
 	int64_t id;
 
-	if (g->ended || g->kind != GRANT_CONSENT || grant_for_certificate(g) || strcmp(g->category, gone->category))
+	if (g->ended || g->kind != GRANT_CONSENT || grant_for_certificate(g) ||
+	    strcmp(g->category, r->withdrawal->grant.category))
 		return 0;
-	r->rc = outbox_put(r->withdrawal->auth->outbox, &e, &id, r->err);
+	r->rc = put_event(r->withdrawal, EVENT_CONSENT, g, g->actor, &id, r->err);
 	return r->rc;
 }
 
@@ -44,18 +54,14 @@ static int restate(void *ctx, const struct grant *g)
 static int put_events(struct withdrawal *w, struct err *err)
 {
 	const struct grant *g = &w->grant;
-	struct outbox_event e = { .event = w->expired ? EVENT_EXPIRE : EVENT_REVOKE,
-				  .owner = g->owner,
-				  .category = g->category,
-				  .actor = w->expired ? g->actor : w->caller.name,
-				  .class_name = w->expired ? "" : w->caller.session.class_name,
-				  .purpose = g->purpose };
 	struct restating r = { w, err, 0 };
 
 	w->event = 0;
 	if (!outbox_enabled(w->auth->outbox) || grant_for_certificate(g))
 		return 0;
-	if (outbox_put(w->auth->outbox, &e, &w->event, err) || grant_list(w->auth->db, g->owner, "", restate, &r, err))
+	if (put_event(w, w->expired ? EVENT_EXPIRE : EVENT_REVOKE, g, w->expired ? g->actor : w->caller.name, &w->event,
+		      err) ||
+	    grant_list(w->auth->db, g->owner, "", restate, &r, err))
 		return -1;
 	return r.rc;
 }

@@ -15,7 +15,7 @@ import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
-MESSAGE = struct.Struct("=IIQq32s37s65s33s512s512s65s")
+MESSAGE = struct.Struct("=IIQqQ32s37s65s33s1024s1024s65s")
 LOOKUP, REVOKED_OK, FOUND, UNKNOWN, REVOKE = 1, 2, 16, 17, 18
 
 POLICY = """\
@@ -63,13 +63,13 @@ class Message:
 
     def __init__(self, data):
         fields = MESSAGE.unpack(data)
-        self.type, _, self.id, self.expires, self.hash = fields[:5]
-        text = [f.split(b"\0")[0].decode() for f in fields[5:]]
+        self.type, _, self.id, self.expires, self.epoch, self.hash = fields[:6]
+        text = [f.split(b"\0")[0].decode() for f in fields[6:]]
         self.session, self.user, self.cls, self.floor, self.ceiling, self.purpose = text
 
 
 def message(kind, number, digest=b"", user=b"", session=b""):
-    return MESSAGE.pack(kind, 0, number, 0, digest, session, user, b"", b"", b"", b"")
+    return MESSAGE.pack(kind, 0, number, 0, 0, digest, session, user, b"", b"", b"", b"")
 
 
 class Proxy:
