@@ -10,6 +10,8 @@
  *	route.c         which instance: queue, choice, growth          vmmd.c        instances come and go
  *	backend.c       an instance and its channel                    channel.c     frames
  *	registration.c  outside services                               forward_http.c  requests to them
+ *	grants.c        users' grants, passed on to auth               auth_call.c  how
+ *	revoke.c        instances that end with a clearance (R9)
  *	rest_api.c      the operator's interface                       link.c, table.c, histogram.c  tools
  */
 #ifndef PROXY_PROXY_H
@@ -26,6 +28,7 @@
 #include "policy/policy.h"
 #include "proxy/link.h"
 #include "proxy/registration.h"
+#include "proxy/revoke.h"
 #include "proxy/route.h"
 #include "proxy/session.h"
 #include "proxy/timing.h"
@@ -42,6 +45,7 @@ struct proxy {
 	struct routes routes;
 	struct link vmmd;
 	struct registrations registrations;
+	struct revocations revocations;
 	struct rest *rest;
 	struct http_server *door, *api;
 	struct timing_totals totals;

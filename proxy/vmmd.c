@@ -64,6 +64,7 @@ static int on_packet(void *ctx, const void *data, size_t size, int fd)
 		break;
 	case ROUTING_GONE:
 		backend_gone(p, m->uuid, m->reason);
+		revoke_gone(p, m->uuid);
 		break;
 	case ROUTING_SYNCED:
 		log_info("vmmd has announced %zu apps", p->routes.by_app.count);
@@ -85,6 +86,7 @@ static void on_down(void *ctx)
 {
 	struct proxy *p = ctx;
 	routes_lost(&p->routes);
+	revoke_lost(p);
 }
 
 int vmmd_start(struct proxy *p, struct err *err)
