@@ -13,6 +13,8 @@
  *	answer.c        an answer and its label                record.c      the audit record of a request
  *	queue.c         the longest wait for an instance      hold.c        when a blocked answer leaves
  *	registration.c  outside services                               forward_http.c  requests to them
+ *	grants.c        users' grants, passed on to auth               auth_call.c  how
+ *	revoke.c        instances that end with a clearance (R9)
  *	rest_api.c      the operator's interface                       link.c, table.c, histogram.c  tools
  */
 #ifndef PROXY_PROXY_H
@@ -30,6 +32,7 @@
 #include "policy/policy.h"
 #include "proxy/link.h"
 #include "proxy/registration.h"
+#include "proxy/revoke.h"
 #include "proxy/route.h"
 #include "proxy/session.h"
 #include "proxy/taint.h"
@@ -49,6 +52,7 @@ struct proxy {
 	struct registrations registrations;
 	struct taint taint;
 	uint8_t ticket_key[TICKET_KEY_BYTES];
+	struct revocations revocations;
 	struct rest *rest;
 	struct http_server *door, *api;
 	struct timing_totals totals;

@@ -350,6 +350,8 @@ static const char *loss_detail(enum err_kind kind)
 		return "the app did not answer in time";
 	case ERR_TOO_LARGE:
 		return "the request is larger than the app accepts";
+	case ERR_UNAUTHENTICATED:
+		return "the session has ended; log in again";
 	default:
 		return "the app failed to answer";
 	}

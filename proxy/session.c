@@ -6,6 +6,7 @@
 
 #include "lib/log.h"
 #include "lib/names.h"
+#include "policy/flow.h"
 
 static struct session *find(const struct sessions *s, const uint8_t hash[SESSION_HASH_BYTES])
 {
@@ -136,9 +137,19 @@ static void on_answer(struct sessions *s, const struct session_message *m)
 	lookup_end(s, lookup, e, ERR_UNAVAILABLE);
 }
 
+/* Is the session's ceiling at or below the one that is left to the user? Nothing is at or below "", nor below what is no
+ * label of our policy. */
+static bool stays(const struct sessions *s, const struct session *e, const struct session_message *m)
+{
+	struct label left;
+	if (!m->ceiling[0])
+		return false;
+	return label_parse(s->policy, m->ceiling, &left, NULL) == 0 &&
+	       flow_revoked(s->policy, &e->ceiling, &left).allowed;
+}
+
 static void on_revoke(struct sessions *s, const struct session_message *m)
 {
-	struct session_message ok = { .type = SESSION_REVOKED_OK, .id = m->id };
 	struct session *e, *next;
 	if (m->user[0] == '\0') {
 		e = find(s, m->token_hash);
@@ -147,11 +158,18 @@ static void on_revoke(struct sessions *s, const struct session_message *m)
 	} else {
 		for (e = TAILQ_FIRST(&s->recent); e; e = next) {
 			next = TAILQ_NEXT(e, recent);
-			if (strcmp(e->user, m->user) == 0)
+			if (strcmp(e->user, m->user) == 0 && !stays(s, e, m))
 				forget(s, e, SESSION_ENDED);
 		}
 	}
-	link_send(&s->auth, &ok);
+	s->revoke(s->ctx, m);
+}
+
+void sessions_revoked(struct sessions *s, uint64_t id, uint64_t connection)
+{
+	struct session_message ok = { .type = SESSION_REVOKED_OK, .id = id };
+	if (connection == s->connection)
+		link_send(&s->auth, &ok);
 }
 
 static int on_packet(void *ctx, const void *data, size_t size, int fd)
@@ -162,6 +180,8 @@ static int on_packet(void *ctx, const void *data, size_t size, int fd)
 		log_error("auth sent a malformed message");
 		return -1;
 	}
+	if (m->epoch > s->epoch)
+		s->epoch = m->epoch;
 	if (m->type == SESSION_REVOKE)
 		on_revoke(s, m);
 	else if (m->type == SESSION_FOUND || m->type == SESSION_UNKNOWN)
@@ -184,16 +204,18 @@ static void give_up(struct sessions *s, int64_t asked_before)
 static void on_down(void *ctx)
 {
 	struct sessions *s = ctx;
+	s->connection++;
 	while (!TAILQ_EMPTY(&s->recent))
 		forget(s, TAILQ_FIRST(&s->recent), SESSION_UNSURE);
 	give_up(s, INT64_MAX);
 }
 
-int sessions_start(struct sessions *s, uv_loop_t *loop, const struct policy *policy, const char *path, struct err *err)
+int sessions_start(struct sessions *s, uv_loop_t *loop, const struct policy *policy, const char *path,
+		   sessions_revoke_fn *revoke, void *ctx, struct err *err)
 {
 	static const struct link_events events = { on_up, on_down, on_packet };
 	_Static_assert(sizeof(struct session_message) <= LINK_PACKET_MAX, "a message fits a packet");
-	*s = (struct sessions){ .policy = policy };
+	*s = (struct sessions){ .policy = policy, .revoke = revoke, .ctx = ctx };
 	TAILQ_INIT(&s->recent);
 	TAILQ_INIT(&s->lookups);
 	if (table_init(&s->cached) < 0 || table_init(&s->pending) < 0)

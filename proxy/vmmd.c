@@ -71,6 +71,7 @@ static int on_packet(void *ctx, const void *data, size_t size, int fd)
 		break;
 	case ROUTING_GONE:
 		backend_gone(p, m->uuid, m->reason);
+		revoke_gone(p, m->uuid);
 		break;
 	case ROUTING_TAINT:
 		on_taint(p, fd);
@@ -95,6 +96,7 @@ static void on_down(void *ctx)
 {
 	struct proxy *p = ctx;
 	routes_lost(&p->routes);
+	revoke_lost(p);
 }
 
 int vmmd_start(struct proxy *p, struct err *err)
