@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/axis.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/rest.h" /* text_nearest */
 
-void axis_text_add(struct axis_text *t, const char *text)
+void axis_text_add_bytes(struct axis_text *t, const char *bytes, size_t len)
 {
-	size_t len = strlen(text);
 	if (len >= t->size - t->len) {
 		t->len = t->size; /* full: the caller sees it at the end */
 		return;
 	}
-	memcpy(t->out + t->len, text, len + 1);
+	memcpy(t->out + t->len, bytes, len);
 	t->len += len;
+	t->out[t->len] = '\0';
+}
+
+void axis_text_add(struct axis_text *t, const char *text)
+{
+	axis_text_add_bytes(t, text, strlen(text));
 }
 
 bool axis_name_valid(const char *text)
@@ -24,7 +30,7 @@ bool axis_name_valid(const char *text)
 	       !(*text >= '0' && *text <= '9');
 }
 
-static int find_value(const struct axis *x, const char *text, size_t *out, struct err *err)
+int axis_find_value(const struct axis *x, const char *text, size_t *out, struct err *err)
 {
 	for (size_t i = 0; i < x->size; i++) {
 		if (!strcmp(x->values[i], text)) {
@@ -38,46 +44,53 @@ static int find_value(const struct axis *x, const char *text, size_t *out, struc
 	return err_set(err, ERR_INVALID, "label: %s has no value \"%.40s\"", x->name, text);
 }
 
-/* chain: the word is the level's index, 0 lowest */
-
-static uint64_t chain_top(const struct axis *x)
+static int add_value(struct axis *x, const struct yaml_value *v, struct err *err)
 {
-	return x->size - 1;
-}
-
-static bool chain_leq(uint64_t a, uint64_t b)
-{
-	return a <= b;
-}
-
-static uint64_t chain_join(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-static uint64_t chain_meet(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int chain_parse(const struct axis *x, char *text, uint64_t *out, struct err *err)
-{
-	size_t i;
-	if (*text == '{')
-		return err_set(err, ERR_INVALID, "label: %s takes one value without braces, as in %s=%s", x->name,
-			       x->name, x->values[0]);
-	if (find_value(x, text, &i, err) < 0)
-		return -1;
-	*out = i;
+	if (yaml_kind(v) != YAML_SCALAR)
+		return yaml_error(v, err, "axes: %s: expected a name, not a list or a map", x->name);
+	const char *text = yaml_text(v);
+	if (!axis_name_valid(text))
+		return yaml_error(v, err,
+				  "axes: %s: \"%.40s\" is not a name: a letter, then up to 31 letters, digits or _",
+				  x->name, text);
+	for (size_t i = 0; i < x->size; i++)
+		if (!strcmp(x->values[i], text))
+			return yaml_error(v, err, "axes: %s: %s is given twice", x->name, text);
+	x->values[x->size] = strdup(text);
+	if (!x->values[x->size])
+		return err_set(err, ERR_INTERNAL, "out of memory");
+	x->size++;
 	return 0;
 }
 
-static void chain_format(const struct axis *x, uint64_t word, struct axis_text *out)
+int axis_read_values(struct axis *x, const struct yaml_value *list, struct err *err)
 {
-	axis_text_add(out, x->values[word]);
+	const struct axis_ops *ops = axis_ops(x);
+	if (yaml_kind(list) != YAML_LIST)
+		return yaml_error(list, err, "axes: %s: expected %s: %s", x->name, ops->key, ops->example);
+	size_t n = yaml_count(list);
+	if (!n || n > ops->values_max)
+		return yaml_error(list, err, "axes: %s: %zu values; %s takes 1 to %zu", x->name, n, ops->key,
+				  ops->values_max);
+	x->values = calloc(n + 1, sizeof *x->values);
+	if (!x->values)
+		return err_set(err, ERR_INTERNAL, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		if (add_value(x, yaml_item(list, i), err) < 0)
+			return -1;
+	return 0;
 }
 
-static size_t chain_longest(const struct axis *x)
+void axis_free(struct axis *x)
+{
+	for (size_t i = 0; i < x->size; i++)
+		free(x->values[i]);
+	free(x->values);
+	free(x->join);
+	free(x->meet);
+}
+
+size_t axis_longest_value(const struct axis *x)
 {
 	size_t longest = 0;
 	for (size_t i = 0; i < x->size; i++)
@@ -86,32 +99,91 @@ static size_t chain_longest(const struct axis *x)
 	return longest;
 }
 
+bool axis_word_valid(const struct axis *x, const struct label *l)
+{
+	return l->axis[x->at] < x->size;
+}
+
+bool axis_word_low(const struct axis *x, const struct label *l)
+{
+	return l->axis[x->at] == 0;
+}
+
+void axis_word_top(const struct axis *x, struct label *out)
+{
+	out->axis[x->at] = x->size - 1;
+}
+
+int axis_word_parse(const struct axis *x, char *text, struct label *out, struct err *err)
+{
+	size_t i;
+	if (*text == '{')
+		return err_set(err, ERR_INVALID, "label: %s takes one value without braces, as in %s=%s", x->name,
+			       x->name, x->values[0]);
+	if (axis_find_value(x, text, &i, err) < 0)
+		return -1;
+	out->axis[x->at] = i;
+	return 0;
+}
+
+void axis_word_format(const struct axis *x, const struct label *l, struct axis_text *out)
+{
+	axis_text_add(out, x->values[l->axis[x->at]]);
+}
+
+/* chain: the word is the level's index, 0 lowest */
+
+static bool chain_leq(const struct axis *x, const struct label *a, const struct label *b)
+{
+	return a->axis[x->at] <= b->axis[x->at];
+}
+
+static void chain_join(const struct axis *x, const struct label *a, const struct label *b, struct label *out)
+{
+	out->axis[x->at] = (chain_leq(x, a, b) ? b : a)->axis[x->at];
+}
+
+static void chain_meet(const struct axis *x, const struct label *a, const struct label *b, struct label *out)
+{
+	out->axis[x->at] = (chain_leq(x, a, b) ? a : b)->axis[x->at];
+}
+
 /* subset: bit i of the word is member i */
 
-static uint64_t subset_top(const struct axis *x)
+static uint64_t subset_all(const struct axis *x)
 {
 	return x->size >= 64 ? UINT64_MAX : (UINT64_C(1) << x->size) - 1;
 }
 
-static bool subset_leq(uint64_t a, uint64_t b)
+static bool subset_valid(const struct axis *x, const struct label *l)
 {
-	return (a & ~b) == 0;
+	return (l->axis[x->at] & ~subset_all(x)) == 0;
 }
 
-static uint64_t subset_join(uint64_t a, uint64_t b)
+static void subset_top(const struct axis *x, struct label *out)
 {
-	return a | b;
+	out->axis[x->at] = subset_all(x);
 }
 
-static uint64_t subset_meet(uint64_t a, uint64_t b)
+static bool subset_leq(const struct axis *x, const struct label *a, const struct label *b)
 {
-	return a & b;
+	return (a->axis[x->at] & ~b->axis[x->at]) == 0;
 }
 
-static int subset_parse(const struct axis *x, char *text, uint64_t *out, struct err *err)
+static void subset_join(const struct axis *x, const struct label *a, const struct label *b, struct label *out)
+{
+	out->axis[x->at] = a->axis[x->at] | b->axis[x->at];
+}
+
+static void subset_meet(const struct axis *x, const struct label *a, const struct label *b, struct label *out)
+{
+	out->axis[x->at] = a->axis[x->at] & b->axis[x->at];
+}
+
+static int subset_parse(const struct axis *x, char *text, struct label *out, struct err *err)
 {
 	size_t len = strlen(text), i;
-	*out = 0;
+	uint64_t *word = &out->axis[x->at];
 	if (len < 2 || text[0] != '{' || text[len - 1] != '}')
 		return err_set(err, ERR_INVALID, "label: %s takes a set in braces, as in %s={%s}", x->name, x->name,
 			       x->values[0]);
@@ -122,17 +194,18 @@ static int subset_parse(const struct axis *x, char *text, uint64_t *out, struct 
 		next = strchr(member, ',');
 		if (next)
 			*next++ = '\0';
-		if (find_value(x, member, &i, err) < 0)
+		if (axis_find_value(x, member, &i, err) < 0)
 			return -1;
-		if (*out & UINT64_C(1) << i)
+		if (*word & UINT64_C(1) << i)
 			return err_set(err, ERR_INVALID, "label: %s is in %s twice", member, x->name);
-		*out |= UINT64_C(1) << i;
+		*word |= UINT64_C(1) << i;
 	}
 	return 0;
 }
 
-static void subset_format(const struct axis *x, uint64_t word, struct axis_text *out)
+static void subset_format(const struct axis *x, const struct label *l, struct axis_text *out)
 {
+	uint64_t word = l->axis[x->at];
 	const char *before = "{";
 	for (size_t i = 0; i < x->size; i++) {
 		if (!(word & UINT64_C(1) << i))
@@ -152,22 +225,56 @@ static size_t subset_longest(const struct axis *x)
 	return len;
 }
 
-static const struct axis_ops kinds[] = {
-	[AXIS_CHAIN] = { "chain", POLICY_NODES_MAX, chain_top, chain_leq, chain_join, chain_meet, chain_parse,
-			 chain_format, chain_longest },
-	[AXIS_SUBSET] = { "subset", POLICY_SET_MAX, subset_top, subset_leq, subset_join, subset_meet, subset_parse,
-			  subset_format, subset_longest },
+#define LIST_EXAMPLE "[NAME, NAME, ...]"
+
+static const struct axis_ops axis_chain = {
+	.key = "chain",
+	.example = LIST_EXAMPLE,
+	.values_max = POLICY_NODES_MAX,
+	.read = axis_read_values,
+	.valid = axis_word_valid,
+	.low = axis_word_low,
+	.top = axis_word_top,
+	.leq = chain_leq,
+	.join = chain_join,
+	.meet = chain_meet,
+	.parse = axis_word_parse,
+	.format = axis_word_format,
+	.longest = axis_longest_value,
+};
+
+static const struct axis_ops axis_subset = {
+	.key = "subset",
+	.example = LIST_EXAMPLE,
+	.values_max = POLICY_SET_MAX,
+	.read = axis_read_values,
+	.valid = subset_valid,
+	.low = axis_word_low,
+	.top = subset_top,
+	.leq = subset_leq,
+	.join = subset_join,
+	.meet = subset_meet,
+	.parse = subset_parse,
+	.format = subset_format,
+	.longest = subset_longest,
+};
+
+static const struct axis_ops *const kinds[] = {
+	[AXIS_CHAIN] = &axis_chain,
+	[AXIS_SUBSET] = &axis_subset,
+	[AXIS_HASSE] = &axis_hasse,
+	[AXIS_OWNERS] = &axis_owners,
 };
 
 const struct axis_ops *axis_ops(const struct axis *x)
 {
-	return &kinds[x->kind];
+	return kinds[x->kind];
 }
 
 bool axis_kind_find(const char *key, enum axis_kind *out)
 {
 	for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		if (!strcmp(kinds[i].key, key)) {
+		if (!strcmp(kinds[i]->key, key)) {
 			*out = (enum axis_kind)i;
 			return true;
 		}

@@ -79,6 +79,32 @@ struct flow_verdict flow_deliver(const struct policy *p, const struct label *r, 
 					   : "the instance is bound to exactly this label");
 }
 
+struct flow_verdict flow_read(const struct policy *p, enum flow_mode mode, const struct label *instance,
+			      const struct label *ceiling, const struct label *data, struct label *after)
+{
+	struct flow_verdict v;
+	struct label raised = *instance; /* a copy: `after` may be one of the arguments */
+	if (mode != FLOW_FLOAT) {
+		if (!violates(p, FLOW_R2_READ, "the data", data, "the fixed instance", instance, &v))
+			v = allow(FLOW_R2_READ, "the data lies at or below the label of the fixed instance");
+	} else if (!violates(p, FLOW_R2_READ, "the data", data, "the instance's ceiling", ceiling, &v)) {
+		v = allow(FLOW_R2_READ, "the data lies at or below the instance's ceiling");
+		label_join(p, instance, data, &raised);
+	}
+	*after = raised;
+	return v;
+}
+
+struct flow_verdict flow_write(const struct policy *p, const struct label *instance, const struct label *ceiling,
+			       const struct label *data)
+{
+	struct flow_verdict v;
+	if (violates(p, FLOW_R3_WRITE, "the instance", instance, "what it writes", data, &v) ||
+	    violates(p, FLOW_R3_WRITE, "what is written", data, "the instance's ceiling", ceiling, &v))
+		return v;
+	return allow(FLOW_R3_WRITE, "what is written lies between the instance's label and its ceiling");
+}
+
 struct flow_verdict flow_respond(const struct policy *p, const struct label *instance, const struct label *ceiling,
 				 const struct label *clearance)
 {
@@ -87,4 +113,30 @@ struct flow_verdict flow_respond(const struct policy *p, const struct label *ins
 	    violates(p, FLOW_R4_RESPOND, "the instance", instance, "the user's clearance", clearance, &v))
 		return v;
 	return allow(FLOW_R4_RESPOND, "the instance lies within the session's ceiling and the user's clearance");
+}
+
+struct flow_verdict flow_send(const struct policy *p, const struct label *from, const struct label *to)
+{
+	struct flow_verdict v;
+	if (violates(p, FLOW_R5_SEND, "the sender", from, "the receiver", to, &v))
+		return v;
+	return allow(FLOW_R5_SEND, "the sender lies at or below the receiver");
+}
+
+struct flow_verdict flow_egress(const struct policy *p, const struct label *instance, const struct label *sink)
+{
+	struct flow_verdict v;
+	if (!sink)
+		return refuse(FLOW_R6_EGRESS, "the policy has no such sink");
+	if (violates(p, FLOW_R6_EGRESS, "the instance", instance, "the sink", sink, &v))
+		return v;
+	return allow(FLOW_R6_EGRESS, "the instance lies at or below the sink");
+}
+
+struct flow_verdict flow_revoked(const struct policy *p, const struct label *l, const struct label *clearance)
+{
+	struct flow_verdict v;
+	if (violates(p, FLOW_R9_REVOKE, "the label", l, "the new clearance", clearance, &v))
+		return v;
+	return allow(FLOW_R9_REVOKE, "the label lies within the new clearance");
 }

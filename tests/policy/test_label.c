@@ -152,7 +152,7 @@ static void test_too_long(void **state)
 	text[PPCE_LABEL_SIZE - 1] = ',';
 	text[PPCE_LABEL_SIZE] = '\0';
 	assert_int_equal(label_parse(p, text, &l, &err), -1);
-	assert_non_null(strstr(err.text, "longer than 511 bytes"));
+	assert_non_null(strstr(err.text, "longer than 1023 bytes"));
 	assert_int_equal(err.kind, ERR_INVALID);
 	policy_free(p);
 }

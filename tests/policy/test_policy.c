@@ -51,9 +51,34 @@ static const struct {
 	{ "axes:\n  le-vel: {chain: [A]}\n", "p.yaml:2: axes: \"le-vel\"", "is not a name" },
 	{ "axes:\n  _l: {chain: [A]}\n", "p.yaml:2: axes: \"_l\"", "is not a name" },
 	{ AXES "  level: {chain: [A]}\n", "p.yaml:3: level", "given twice, first in line 2" },
-	{ "axes:\n  a: {chain: [A]}\n  dept: {hasse: {elements: [x], covers: []}}\n", "p.yaml:3: axes: dept",
-	  "hasse is not supported by this version" },
-	{ "axes:\n  own:\n    owners: [training]\n", "p.yaml:3: axes: own", "owners is not supported by this version" },
+#define HASSE(elements, covers) \
+	"axes:\n  a: {chain: [A]}\n  d:\n    hasse:\n      elements: " elements "\n      covers: " covers "\n"
+	{ "axes:\n  d: {hasse: [a, b]}\n", "p.yaml:2: ", "expected `key: value`" },
+	{ "axes:\n  d: {hasse: {elements: [a]}}\n", "p.yaml:2: axes: d", "expected hasse: {elements: " },
+	{ "axes:\n  d: {hasse: {element: [a], covers: []}}\n", "p.yaml:2: element", "did you mean elements?" },
+	{ HASSE("[]", "[]"), "p.yaml:5: axes: d: 0 values", "hasse takes 1 to 256" },
+	{ HASSE("[a, a]", "[]"), "p.yaml:5: axes: d: a", "given twice" },
+	{ HASSE("[a, b]", "a"), "p.yaml:6: axes: d: covers", "expected [[LOWER, HIGHER]" },
+	{ HASSE("[a, b]", "[a, b]"), "p.yaml:6: axes: d: covers", "expected [LOWER, HIGHER]" },
+	{ HASSE("[a, b]", "[[a, b, b]]"), "p.yaml:6: axes: d: covers", "expected [LOWER, HIGHER]" },
+	{ HASSE("[a, b]", "[[a, [b]]]"), "p.yaml:6: axes: d: covers", "expected [LOWER, HIGHER]" },
+	{ HASSE("[a, b]", "[[a, c]]"), "p.yaml:6: axes: d: covers: \"c\"", "not among the elements" },
+	{ HASSE("[a, b]", "[[a, b],\n        [a, b]]"), "p.yaml:7: axes: d: covers: [a, b]", "given twice" },
+	{ HASSE("[a, b]", "[[a, b], [b, b]]"), "p.yaml:6: axes: d: b is below itself", "" },
+	{ HASSE("[o, x, y, z]", "[[o, x],\n        [x, y],\n        [y, x], [x, z]]"),
+	  "p.yaml:", "axes: d: y and x are each below the other" },
+	{ HASSE("[o, x, y, z, t]", "[[o, x], [x, y], [y, z], [z, x], [z, t]]"),
+	  "p.yaml:6: ", "are each below the other" },
+	{ HASSE("\n        - a\n        - t\n        - b", "[[a, t], [b, t]]"),
+	  "p.yaml:8: axes: d: there must be one lowest", "a and b have nothing below" },
+	{ HASSE("[o, l, r]", "[[o, l], [o, r]]"), "p.yaml:5: axes: d", "l and r have no upper bound" },
+	{ HASSE("[o, l, r, s, u, t]", "[[o, l], [o, r], [l, s], [l, u], [r, s], [r, u], [s, t], [u, t]]"),
+	  "p.yaml:5: axes: d: l and r have no least upper bound: s and u are both above them", "neither" },
+	{ "axes:\n  own: {owners: []}\n", "p.yaml:2: axes: own: 0 values", "owners takes 1 to 64" },
+	{ "axes:\n  own: {owners: training}\n", "p.yaml:2: axes: own", "expected owners: [CATEGORY" },
+	{ "axes:\n  own: {owners: [a/b]}\n", "p.yaml:2: axes: own: \"a/b\"", "is not a name" },
+	{ "axes:\n  own: {owners: [a]}\n  who: {owners: [b]}\n", "p.yaml:3: axes: who",
+	  "own is an owners axis already" },
 	{ "axes:\n  a: {chain: [A]}\n  b: {chain: [A]}\n  c: {chain: [A]}\n  d: {chain: [A]}\n  e: {chain: [A]}\n"
 	  "  f: {chain: [A]}\n  g: {chain: [A]}\n  h: {chain: [A]}\n  i: {chain: [A]}\n",
 	  "p.yaml:2: axes: 9 of them", "at most 8" },
@@ -126,12 +151,15 @@ static void test_limits(void **state)
 {
 	(void)state;
 	check_size("chain", 256, 32, NULL);
-	check_size("chain", 257, 4, "257 values; a chain has 1 to 256");
+	check_size("chain", 257, 4, "257 values; chain takes 1 to 256");
 	check_size("subset", 64, 6, NULL); /* x={v00000,...}: 64 * 7 + 3 = 451 bytes */
-	check_size("subset", 65, 3, "65 values; a subset has 1 to 64");
-	check_size("subset", 64, 7, "the longest label would have 515 bytes, more than 511");
-	check_size("subset", 31, 16, "the longest label would have 530 bytes");
-	check_size("subset", 29, 16, NULL);
+	check_size("subset", 65, 3, "65 values; subset takes 1 to 64");
+	check_size("subset", 64, 14, NULL);
+	check_size("subset", 64, 15, "the longest label would have 1027 bytes, more than 1023");
+	check_size("subset", 60, 16, NULL); /* exactly 1023 */
+	check_size("subset", 31, 32, "the longest label would have 1026 bytes");
+	check_size("owners", 64, 32, NULL);
+	check_size("owners", 65, 3, "65 values; owners takes 1 to 64");
 }
 
 static void test_contents(void **state)
