@@ -33,8 +33,14 @@ static void call_free(struct call *c)
 	rows_free(&c->rows);
 	owners_free(&c->owners);
 	buf_free(&c->answer);
+	permit_free(&c->permit);
 	declassify_free(c->release);
 	free(c);
+}
+
+void call_end_abandoned(struct call *c)
+{
+	call_free(c);
 }
 
 void call_finish(struct call *c)
@@ -276,6 +282,16 @@ static int raise_read(struct call *c, struct err *err)
 	return instance_publish(c->instance, err);
 }
 
+/* Was something read that only a certificate permits? */
+static bool above_ceiling(const struct call *c)
+{
+	const struct monitor *m = &c->instance->monitor;
+	struct label join;
+	rows_left(&c->rows, &join);
+	return m->mode == FLOW_FLOAT && c->permit.certificate &&
+	       !label_leq(c->store->policy, c->query->label.per_row ? &join : &c->label, &m->ceiling);
+}
+
 static int apply_automata(struct call *c, struct err *err)
 {
 	struct uses_actor who = call_actor(c);
@@ -308,12 +324,14 @@ static void on_read(struct job *job)
 	collect_owners(c);
 	if (c->status == STORE_OK && rows_encode(&c->rows, &c->answer) < 0)
 		c->status = STORE_TOO_LARGE;
+	if (c->owners.failed)
+		c->status = STORE_UNAVAILABLE; /* whose data it is could not be recorded in full */
 	if (raise_read(c, &err) < 0) {
 		fail(c, &err, "taint");
 		return;
 	}
 	c->allowed = true;
-	c->rule = "R2";
+	c->rule = above_ceiling(c) ? "R7" : "R2";
 	c->reason = c->status == STORE_OK ? NULL : failure_reason(c->status);
 	call_record(c, call_finish);
 }
@@ -347,6 +365,7 @@ static void start_rows(struct call *c)
 				    .instance = c->instance->monitor.label,
 				    .ceiling = c->instance->monitor.ceiling,
 				    .label = c->label,
+				    .permit = c->permit.certificate ? &c->permit : NULL,
 				    .bytes = c->query->bytes < c->head.max ? c->query->bytes : c->head.max };
 	c->params = calloc(PPCE_VALUES_MAX, sizeof *c->params);
 	rules.values = template_values(c, c->params ? c->params : none);
@@ -354,23 +373,17 @@ static void start_rows(struct call *c)
 	c->job.rows = &c->rows;
 }
 
-static void start_read(struct call *c)
+/* DECIDE, when it is known what certificates permit. */
+static void decide_read(struct call *c)
 {
 	struct flow_verdict v = { .allowed = true };
 	struct err err;
 	bool allowed;
-	if (!c->query->label.per_row) {
-		if (make_label(c, &err) < 0) {
-			call_refuse(c, STORE_DENIED, NULL, "label");
-			return;
-		}
+	if (!c->query->label.per_row)
 		v = monitor_read(&c->instance->monitor, &c->label);
-	}
-	if (!v.allowed) {
+	if (!v.allowed && !permit_allows(c->store->policy, &c->permit, &c->label)) {
 		call_refuse(c, STORE_DENIED, flow_rule_name(v.rule), "label");
-		return;
-	}
-	if (ask_automaton(c, &allowed, &err) < 0) {
+	} else if (ask_automaton(c, &allowed, &err) < 0) {
 		fail(c, &err, "state");
 	} else if (!allowed) {
 		call_refuse(c, STORE_DENIED, NULL, "automaton");
@@ -378,6 +391,47 @@ static void start_read(struct call *c)
 		start_rows(c);
 		submit_job(c, on_read);
 	}
+}
+
+static void on_permit(void *ctx, struct authorised *a)
+{
+	struct call *c = ctx;
+	c->permit.authorised = *a;
+	if (c->instance)
+		decide_read(c);
+	else
+		call_free(c);
+}
+
+/* A certificate for this query that the image lists, if there is one. An instance whose label is fixed has no use for
+ * it: it can never stand above its sessions. */
+static const struct certificate *find_permit(const struct call *c)
+{
+	const struct certificates *all = c->store->certificates;
+	const struct instance *i = c->instance;
+	for (size_t k = 0; i->monitor.mode == FLOW_FLOAT && k < certificates_count(all); k++) {
+		const struct certificate *cert = certificates_at(all, k);
+		if (instance_may(i, cert->name) && permit_applies(c->store->policy, cert, i->digest, c->query->name,
+								  &i->monitor.ceiling, clock_unix()))
+			return cert;
+	}
+	return NULL;
+}
+
+static void start_read(struct call *c)
+{
+	struct err err;
+	if (!c->query->label.per_row && make_label(c, &err) < 0) {
+		call_refuse(c, STORE_DENIED, NULL, "label");
+		return;
+	}
+	c->permit.certificate = find_permit(c);
+	if (!c->permit.certificate) {
+		decide_read(c);
+		return;
+	}
+	c->permit.held = certificates_hold(c->store->certificates);
+	authorise_ask(c->store->http, c->store->auth_address, c->permit.certificate->id, on_permit, c);
 }
 
 /* ---- Writes ---- */

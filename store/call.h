@@ -33,7 +33,8 @@ struct call {
 	const struct query *query;
 	struct job job;
 	struct call_value bound[PPCE_VALUES_MAX + 8]; /* by parameter of the statement */
-	const char **params; /* texts among the parameters, for templates */
+	const char **params;			      /* texts among the parameters, for templates */
+	struct permit permit;
 	struct rows rows;
 	struct label label; /* of what is read, unless per row, or written */
 	char label_text[PPCE_LABEL_SIZE];
@@ -66,7 +67,8 @@ void declassify_free(struct release_state *r);
 void call_refuse(struct call *c, enum store_status status, const char *rule, const char *reason);
 /* Writes the record, then calls `then` with .status STORE_UNAVAILABLE if it could not be written. */
 void call_record(struct call *c, void (*then)(struct call *c));
-void call_finish(struct call *c); /* answers and frees */
+void call_finish(struct call *c);	 /* answers and frees */
+void call_end_abandoned(struct call *c); /* frees; nobody waits for the answer */
 struct uses_actor call_actor(const struct call *c);
 
 #endif

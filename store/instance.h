@@ -23,7 +23,7 @@ struct instance {
 	unsigned bad_tickets;
 	struct store_call head; /* being read */
 	char *payload;
-	size_t have; /* bytes of both */
+	size_t have;	   /* bytes of both */
 	struct call *call; /* under way; reading rests meanwhile */
 	/* the answer being written */
 	uv_write_t write;

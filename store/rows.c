@@ -174,12 +174,18 @@ static int make_key(struct rows *r, char *key, size_t size)
 	return 0;
 }
 
+static bool may_read(const struct rows_rules *rules, const struct label *data)
+{
+	struct label after;
+	return flow_read(rules->policy, rules->mode, &rules->instance, &rules->ceiling, data, &after).allowed ||
+	       (rules->permit && permit_allows(rules->policy, rules->permit, data));
+}
+
 /* GROUP_NONE: the row is not for this instance (or .too_large, .failed). */
 static uint32_t judge(struct rows *r)
 {
 	char key[PPCE_LABEL_SIZE + PPCE_USER_SIZE + 2];
 	struct row_group g = { .label = r->rules.label };
-	struct label after;
 	if (make_key(r, key, sizeof key) < 0) {
 		r->unlabelled++;
 		return GROUP_NONE;
@@ -195,7 +201,7 @@ static uint32_t judge(struct rows *r)
 		return GROUP_NONE;
 	}
 	*owner = '\n';
-	if (!flow_read(r->rules.policy, r->rules.mode, &r->rules.instance, &r->rules.ceiling, &g.label, &after).allowed)
+	if (!may_read(&r->rules, &g.label))
 		return GROUP_NONE;
 	return add_group(r, key, &g);
 }

@@ -10,6 +10,7 @@
 #include "policy/flow.h"
 #include "policy/queries.h"
 #include "store/decode.h"
+#include "store/permit.h"
 
 struct rows_rules {
 	const struct policy *policy;
@@ -17,8 +18,9 @@ struct rows_rules {
 	struct query_values values; /* without .column: of the ticket and the call */
 	enum flow_mode mode;
 	struct label instance, ceiling;
-	struct label label; /* of all rows, unless the query's template is per row */
-	size_t bytes;	    /* of the answer: the query's limit, or the guest's room */
+	struct label label;	     /* of all rows, unless the query's template is per row */
+	const struct permit *permit; /* what may be read besides; NULL: nothing */
+	size_t bytes;		     /* of the answer: the query's limit, or the guest's room */
 };
 
 struct row_group {

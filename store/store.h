@@ -41,9 +41,10 @@ struct store {
 	struct state *state;
 	struct audit *audit;
 	struct certificates *certificates;
-	struct http_client *http; /* to auth */
+	struct http_client *http;
+	char auth_address[320]; /* "unix:DIR/run/auth.sock" */
 	struct attach *attach;
-	size_t payload_bytes; /* of all calls that are being read or served */
+	size_t payload_bytes;		    /* of all calls that are being read or served */
 	uint64_t calls[STORE_CONFLICT + 1]; /* by status */
 	uint64_t bad_tickets;
 	uint64_t unlabelled; /* rows whose label could not be told */
@@ -51,6 +52,7 @@ struct store {
 
 /* rest_api.c: the route table; `ctx` of every call is the struct store. */
 void rest_api_config(struct store *s, struct rest_config *out);
+int store_reload(struct store *s, struct err *err); /* rest_api.c: certificates anew */
 /* rest_obligations.c: its handlers */
 void obligations_list(struct rest_call *call);
 void obligations_done(struct rest_call *call);

@@ -68,8 +68,8 @@ static int take(struct state *s, const struct policy *p, const struct uses_actor
 	*allowed = step.allowed;
 	if (!step.allowed)
 		return 0;
-	if (step.state != before && state_set(s, automaton_find(p, use->automaton), use->owner, use->category,
-					      step.state, err) < 0)
+	if (step.state != before &&
+	    state_set(s, automaton_find(p, use->automaton), use->owner, use->category, step.state, err) < 0)
 		return -1;
 	if ((step.notify && oblige(s, who, use, "notify", 0, err) < 0) ||
 	    (step.review_days && oblige(s, who, use, "review", step.review_days, err) < 0) ||
