@@ -89,13 +89,20 @@ static int take_all(struct state *s, const struct policy *p, const struct uses_a
 	return 0;
 }
 
+static void copy(char *out, size_t size, const char *text)
+{
+	size_t n = strnlen(text, size - 1); /* names are checked before: nothing is cut here */
+	memcpy(out, text, n);
+	out[n] = '\0';
+}
+
 static void set_use(struct monitor_use *use, const char *automaton, const char *owner, const char *category,
 		    enum automaton_event event)
 {
 	*use = (struct monitor_use){ .event = event };
-	strncpy(use->automaton, automaton, sizeof use->automaton - 1);
-	strncpy(use->owner, owner, sizeof use->owner - 1);
-	strncpy(use->category, category, sizeof use->category - 1);
+	copy(use->automaton, sizeof use->automaton, automaton);
+	copy(use->owner, sizeof use->owner, owner);
+	copy(use->category, sizeof use->category, category);
 }
 
 /* ---- Reads ---- */
