@@ -390,7 +390,6 @@ int routes_app_update(struct routes *t, const struct routing_message *m)
 	}
 	app->lifetime = m->lifetime;
 	app->discard = m->discard;
-	app->has_store = m->has_store;
 	app->max_instances = m->max_instances;
 	app->idle_s = m->idle_s;
 	app->max_age_s = m->max_age_s;

@@ -35,7 +35,7 @@ struct app {
 	struct instance_list idle;    /* over all routes, idle longest first */
 	char name[PPCE_NAME_SIZE];
 	enum app_lifetime lifetime;
-	bool discard, has_store;
+	bool discard;
 	uint32_t max_instances, idle_s, max_age_s, max_requests, deadline_ms, request_bytes, response_bytes;
 	unsigned instances;	/* usable or busy */
 	unsigned ending;	/* stopped or dead, but ROUTING_GONE is still to come */

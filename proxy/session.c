@@ -145,7 +145,7 @@ static bool stays(const struct sessions *s, const struct session *e, const struc
 	if (!m->ceiling[0])
 		return false;
 	return label_parse(s->policy, m->ceiling, &left, NULL) == 0 &&
-	       flow_revoked(s->policy, &e->ceiling, &left).allowed;
+	       flow_revoked(s->policy, &e->ceiling.label, &left).allowed;
 }
 
 static void on_revoke(struct sessions *s, const struct session_message *m)

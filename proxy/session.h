@@ -33,7 +33,6 @@ struct session {
 	int64_t expires; /* Unix time, s */
 	uint64_t epoch;	 /* of the clearance that its ceiling was checked against */
 	char uuid[PPCE_UUID_SIZE], user[PPCE_USER_SIZE], class_name[PPCE_CLASS_SIZE], purpose[PPCE_PURPOSE_SIZE];
-	uint64_t epoch; /* of the clearance that the ceiling was checked against */
 	/* L and C of the session (R0), and C without anybody's data: the levels at which requests run that name none */
 	struct session_level {
 		struct label label;
