@@ -117,6 +117,11 @@ class Session:
         self.label, self.expires = answer.get("label"), answer.get("expires")
 
 
+def plain(label):
+    """A label without anybody's data: where apps without a store run by default."""
+    return re.sub(r",?own=(\{[^}]*\}|ALL)", "", label)
+
+
 class Client:
     """One keep-alive connection to the proxy; not for use by several threads at once."""
 
