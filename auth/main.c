@@ -92,7 +92,7 @@ static int open_state(struct auth *a, struct err *err)
 	a->db = db_open(config_path(&a->config, "state/auth.db", path, sizeof path), err);
 	if (!a->db)
 		return -1;
-	a->audit = audit_open(config_path(&a->config, "log/audit.jsonl", path, sizeof path), "auth", err);
+	a->audit = audit_open(NULL, config_path(&a->config, "run/audit-log.sock", path, sizeof path), "auth", err);
 	if (!a->audit)
 		return -1;
 	a->by_user = throttle_new(THROTTLE_ENTRIES, a->config.auth.tries_per_minute);

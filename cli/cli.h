@@ -84,6 +84,8 @@ int cli_rest_text(struct cli *c, const char *daemon, const char *target, unsigne
 int cli_target(char *out, size_t size, const char *prefix, const char *word, const char *suffix, struct err *err);
 /* DIR/TAIL, without reading the configuration. */
 int cli_path(const struct cli *c, const char *tail, char *out, size_t size, struct err *err);
+/* Makes DIR/NAME, a secret of 32 random bytes in hex that is its owner's alone, unless it is there. init.c. */
+int cli_make_key(const struct cli *c, const char *name, struct err *err);
 /* The list in an answer: the answer itself if it is an array, else its first member that is one; borrowed. */
 json_t *cli_list(json_t *answer);
 

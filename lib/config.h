@@ -13,6 +13,7 @@
 #include "lib/err.h"
 
 enum config_backend { BACKEND_AUTO, BACKEND_KVM, BACKEND_PROCESS };
+enum config_durability { DURABILITY_PROCESS, DURABILITY_POWER };
 
 struct config {
 	char dir[256];			    /* absolute; not from the file */
@@ -46,6 +47,11 @@ struct config {
 		unsigned body_bytes;   /* 1048576; 0..16777216 */
 		unsigned head_ms, body_ms, idle_ms; /* 10000, 30000, 60000; 10..600000 */
 	} proxy;
+	struct {				   /* audit: */
+		enum config_durability durability; /* process | power: what an acknowledged record survives */
+		unsigned rotate_mib;		   /* 64; 1..4096: size of a data file, then a new one */
+		unsigned checkpoint_ms;		   /* 1000; 10..3600000: longest time a record stays unsigned */
+	} audit;
 };
 
 /* Reads DIR/ppce.yaml. `dir` may be relative. */

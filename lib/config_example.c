@@ -81,7 +81,17 @@
 	"  # closed), 10..600000 each. Defaults 10000, 30000, 60000.\n" \
 	"  head_ms: 10000\n" \
 	"  body_ms: 30000\n" \
-	"  idle_ms: 60000\n"
+	"  idle_ms: 60000\n" \
+	"\n" \
+	"# The audit log: nothing is released before its record is written.\n" \
+	"audit:\n" \
+	"  # What a record that was acknowledged survives: process (the death of any process) or power (that of the\n" \
+	"  # machine too; every group of records then waits for the disk). Default process.\n" \
+	"  durability: process\n" \
+	"  # Size at which the log goes on in a new file, in MiB, 1..4096. Default 64.\n" \
+	"  rotate_mib: 64\n" \
+	"  # New records are covered by a signed checkpoint after at most this time, 10..3600000. Default 1000.\n" \
+	"  checkpoint_ms: 1000\n"
 /* clang-format on */
 
 const char *config_example(bool dev)

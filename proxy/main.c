@@ -151,7 +151,7 @@ static int load(struct proxy *p, const char *dir, struct err *err)
 	p->policy = policy_load(config_path(&p->config, "policy.yaml", path, sizeof path), err);
 	if (!p->policy)
 		return -1;
-	p->audit = audit_open(config_path(&p->config, "log/audit.jsonl", path, sizeof path), "proxy", err);
+	p->audit = audit_open(NULL, config_path(&p->config, "run/audit-log.sock", path, sizeof path), "proxy", err);
 	return p->audit ? 0 : -1;
 }
 

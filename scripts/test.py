@@ -128,7 +128,7 @@ def stage_asan(count, options):
     mixed = ROOT / "build-asan" / "platform"
     shutil.rmtree(mixed, ignore_errors=True)
     (mixed / "bin").mkdir(parents=True)
-    for name in ("ppce", "ppce-auth", "ppce-vmmd", "ppce-proxy"):
+    for name in ("ppce", "ppce-audit", "ppce-auth", "ppce-vmmd", "ppce-proxy"):
         shutil.copy(ROOT / "build-asan/bin" / name, mixed / "bin")
     for name in ("ppce-tender", "ppce-cc"):
         shutil.copy(ROOT / "build/bin" / name, mixed / "bin")
@@ -169,7 +169,7 @@ def stage_style(count, _):
     count.one(run(["shellcheck", *shell]) == 0, "shellcheck")
 
 
-HOST = ("lib", "policy", "auth", "vmmd", "proxy", "tender", "cli")
+HOST = ("lib", "policy", "audit", "auth", "vmmd", "proxy", "tender", "cli")
 
 
 def stage_tidy(count, _):
