@@ -241,7 +241,7 @@ static void login_succeed(struct login *l)
 	uint64_t epoch;
 	json_t *body;
 
-	if (login_store(l, token, &err) || db_epoch(a->db, &epoch, &err)) {
+	if (db_epoch(a->db, &epoch, &err) || login_store(l, token, &err)) {
 		login_answer_failed(l, err.text);
 	} else if (audit_exchange(a, l->call->x,
 				  &(struct audit_record){ .event = "login",
