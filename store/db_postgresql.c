@@ -15,7 +15,9 @@
 #include "store/database.h"
 
 #define CONNECT_S "5"
-#define SLICE_MS 20	     /* between looks whether the job is over */
+#define PREPARE_NS UINT64_C(3000000000)
+#define SLICE_MS 20 /* between looks whether the job is over */
+#define CANCEL_AGAIN_MS 100
 #define CANCEL_GRACE_MS 2000 /* for the server to confirm that it stopped */
 
 enum {
@@ -106,24 +108,33 @@ static int wait_readable(struct connection *c, const struct job *job)
 	}
 }
 
-/* Stops what runs and throws away what still comes. False: the connection has to go. */
-static bool cancel(struct connection *c)
+static bool send_cancel(struct connection *c)
 {
 	char why[256];
-	uint64_t end = clock_ns() + CANCEL_GRACE_MS * UINT64_C(1000000);
 	PGcancel *handle = PQgetCancel(c->pg);
 	bool sent = handle && PQcancel(handle, why, sizeof why);
 	PQfreeCancel(handle);
-	while (sent && clock_ns() < end) {
-		while (!PQisBusy(c->pg)) {
-			PGresult *r = PQgetResult(c->pg);
-			if (!r)
-				return true;
-			PQclear(r);
+	return sent;
+}
+
+/* Stops what runs and throws away what still comes. A server that has only just received the statement ignores the
+ * request, so it is repeated. False: the connection has to go. */
+static bool cancel(struct connection *c)
+{
+	uint64_t end = clock_ns() + CANCEL_GRACE_MS * UINT64_C(1000000);
+	while (clock_ns() < end && send_cancel(c)) {
+		uint64_t again = clock_ns() + CANCEL_AGAIN_MS * UINT64_C(1000000);
+		while (clock_ns() < again) {
+			while (!PQisBusy(c->pg)) {
+				PGresult *r = PQgetResult(c->pg);
+				if (!r)
+					return PQstatus(c->pg) == CONNECTION_OK;
+				PQclear(r);
+			}
+			struct pollfd p = { .fd = PQsocket(c->pg), .events = POLLIN };
+			if (poll(&p, 1, SLICE_MS) > 0 && !PQconsumeInput(c->pg))
+				return false;
 		}
-		struct pollfd p = { .fd = PQsocket(c->pg), .events = POLLIN };
-		if (poll(&p, 1, SLICE_MS) > 0 && !PQconsumeInput(c->pg))
-			return false;
 	}
 	return false;
 }
@@ -279,7 +290,7 @@ static int take_result(struct job *job, const PGresult *r, bool *begun)
 	switch (PQresultStatus(r)) {
 	case PGRES_SINGLE_TUPLE:
 	case PGRES_TUPLES_OK:
-		if (!job->query || job->query->write || add_row(job, r, begun) == 0)
+		if (!job->rows || add_row(job, r, begun) == 0)
 			break;
 		job->status = STORE_TOO_LARGE;
 		return -1;
@@ -289,7 +300,7 @@ static int take_result(struct job *job, const PGresult *r, bool *begun)
 		job->status = fail(job, r);
 		return -1;
 	}
-	if (job->query && job->query->write && PQresultStatus(r) != PGRES_SINGLE_TUPLE)
+	if (job->query && job->query->write && !job->rows && PQresultStatus(r) != PGRES_SINGLE_TUPLE)
 		job->changed = (uint32_t)strtoul(PQcmdTuples((PGresult *)(uintptr_t)r), NULL, 10);
 	return 0;
 }
@@ -336,13 +347,12 @@ static bool prepare(struct connection *c, struct job *job)
 		job->status = STORE_UNAVAILABLE;
 		return false;
 	}
-	struct job inner = { .deadline_ns = job->deadline_ns }; /* its result is no row of the query's */
-	bool alive = collect(c, &inner);
-	c->prepared[at] = inner.status == STORE_OK;
+	/* A deadline of its own: a statement that was prepared after we gave up would be in the way for ever, so the
+	 * connection goes then. */
+	struct job inner = { .query = q, .deadline_ns = clock_ns() + PREPARE_NS };
+	c->prepared[at] = collect(c, &inner) && inner.status == STORE_OK;
 	job->status = inner.status;
-	if (inner.status != STORE_OK)
-		log_error("query %s cannot be prepared", q->name);
-	return alive && inner.status == STORE_OK;
+	return c->prepared[at];
 }
 
 static bool run(void *connection, struct job *job)
@@ -354,9 +364,13 @@ static bool run(void *connection, struct job *job)
 	if (!job->query)
 		return PQsendQuery(c->pg, "SELECT 1") && collect(c, job);
 	if (!prepare(c, job))
-		return PQstatus(c->pg) == CONNECTION_OK && PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+		return job->status != STORE_DEADLINE && PQstatus(c->pg) == CONNECTION_OK;
 	for (size_t i = 0; i < job->query->nrefs; i++)
 		bind_value(&b, i, &job->values[i]);
+	if (job_over(job)) {
+		job->status = STORE_DEADLINE;
+		return true;
+	}
 	snprintf(name, sizeof name, "q%zu", (size_t)(job->query - c->queries->query));
 	if (!PQsendQueryPrepared(c->pg, name, (int)job->query->nrefs, b.value, b.length, b.binary, 0))
 		return false;
