@@ -13,9 +13,11 @@ import subprocess
 import tempfile
 import threading
 
+import audit_daemon
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
-MESSAGE = struct.Struct("=IIQq32s37s65s33s512s512s65s")
+MESSAGE = struct.Struct("=IIQqQ32s37s65s33s1024s1024s65s")
 LOOKUP, REVOKED_OK, FOUND, UNKNOWN, REVOKE = 1, 2, 16, 17, 18
 
 POLICY = """\
@@ -63,13 +65,13 @@ class Message:
 
     def __init__(self, data):
         fields = MESSAGE.unpack(data)
-        self.type, _, self.id, self.expires, self.hash = fields[:5]
-        text = [f.split(b"\0")[0].decode() for f in fields[5:]]
+        self.type, _, self.id, self.expires, self.epoch, self.hash = fields[:6]
+        text = [f.split(b"\0")[0].decode() for f in fields[6:]]
         self.session, self.user, self.cls, self.floor, self.ceiling, self.purpose = text
 
 
 def message(kind, number, digest=b"", user=b"", session=b""):
-    return MESSAGE.pack(kind, 0, number, 0, digest, session, user, b"", b"", b"", b"")
+    return MESSAGE.pack(kind, 0, number, 0, 0, digest, session, user, b"", b"", b"", b"")
 
 
 class Proxy:
@@ -110,18 +112,19 @@ class Proxy:
 
 
 class Auth:
-    """One ppce-auth. `settings` are keys of the config's section auth."""
+    """One ppce-auth, and the ppce-audit that it needs. `settings` are keys of the config's section auth."""
 
     def __init__(self, directory=None, policy=POLICY, start=True, preexec=None, **settings):
         self.dir = directory or tempfile.mkdtemp(prefix="ppce-auth-")
         self.own_dir = directory is None
-        self.process = None
+        self.process = self.auditor = None
         self.log = ""
         self.preexec = preexec
         os.makedirs(self.dir, exist_ok=True)
         self.configure(policy, **settings)
         if start:
             try:
+                self.auditor = audit_daemon.AuditDaemon(self.dir)
                 self.start()
             except BaseException:
                 self.clean_up()
@@ -189,6 +192,8 @@ class Auth:
     def clean_up(self):
         if self.process:
             self.kill()
+        if self.auditor:
+            self.auditor.clean_up()
         if self.own_dir:
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -228,7 +233,7 @@ class Auth:
         raise KeyError(name)
 
     def audit(self):
-        return [json.loads(line) for line in open(self.path("log/audit.jsonl"), encoding="utf-8")]
+        return self.auditor.records()
 
     def proxy(self):
         return Proxy(self.path("run/auth-session.sock"))
