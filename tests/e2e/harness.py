@@ -25,7 +25,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
-DAEMONS = ("audit", "auth", "vmmd", "proxy")
+DAEMONS = ("audit", "store", "auth", "vmmd", "proxy")
 
 KVM_CREATE_VM = 0xAE01
 PR_SET_CHILD_SUBREAPER = 36
