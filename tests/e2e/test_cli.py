@@ -85,9 +85,10 @@ def test_user(p, tmp_path):
     secret.write_text("a long enough one\nnot this line\n")
     p.cli("user", "add", "bob@ward.example", "--class", "trainer", "--password-file", secret)
     row, = [row for row in p.cli_json("user", "ls") if row["name"] == "bob@ward.example"]
-    assert (row["class"], row["clearance"]) == ("trainer", SECRET)
+    own = SECRET + ",own={bob@ward.example/medical,bob@ward.example/training}"
+    assert (row["class"], row["clearance"]) == ("trainer", own)
     assert not any("pass" in key or "hash" in key for key in row)
-    assert p.login("bob@ward.example", "a long enough one").label == SECRET
+    assert p.login("bob@ward.example", "a long enough one").label == own
     fails(p, 6, "bob", "user", "add", "bob@ward.example", "--class", "trainer", "--password-file", secret)
     fails(p, 2, "clearance", "user", "add", "eve", "--password-file", secret)
     fails(p, 2, "trainer", "user", "add", "eve", "--class", "triner", "--password-file", secret)
@@ -122,7 +123,7 @@ def test_a_removed_user_is_gone_at_once(p):
 def test_session(p):
     session = p.login("ann", purpose="rounds")
     row, = [row for row in p.cli_json("session", "ls") if row["session"] == session.id]
-    assert (row["user"], row["purpose"], row["label"]) == ("ann", "rounds", SECRET)
+    assert (row["user"], row["purpose"], row["label"]) == ("ann", "rounds", SECRET + ",own={ann/medical,ann/training}")
     assert session.token not in json.dumps(p.cli_json("session", "ls"))
     assert session.id in p.cli("session", "ls")
     p.cli("session", "rm", session.id)
