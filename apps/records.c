@@ -13,84 +13,69 @@
 
 #include <ppce/ppce.h>
 
-/* Answers for a call to the store that failed. The client learns what to do about it, the log what happened, and neither
- * learns a value: log lines are not labelled. */
+/* A call to the store failed. The log gets the reason and never a value: it is for operators, whatever the label. */
 static int refuse(struct ppce_response *res, int error)
 {
+	static const int statuses[] = {
+		[-PPCE_DENIED] = 403,	[-PPCE_INVALID] = 400,	   [-PPCE_CONFLICT] = 409,
+		[-PPCE_DEADLINE] = 504, [-PPCE_UNAVAILABLE] = 503, [-PPCE_NO_STORE] = 503,
+		[-PPCE_UNKNOWN] = 500,	[-PPCE_TOO_LARGE] = 500, /* the app and queries.yaml do not fit each other */
+	};
+
 	ppce_log(PPCE_WARNING, "the store says: %s", ppce_error_text(error));
-	switch (error) {
-	case PPCE_DENIED:
-		return ppce_reply(res, 403, "text/plain", "you may not see or change these data\n");
-	case PPCE_INVALID:
-		return ppce_reply(res, 400, "text/plain", "the store does not take these values\n");
-	case PPCE_CONFLICT:
-		return ppce_reply(res, 409, "text/plain", "there is such a row already\n");
-	case PPCE_DEADLINE:
-		return ppce_reply(res, 504, "text/plain", "the store took too long\n");
-	case PPCE_UNAVAILABLE:
-	case PPCE_NO_STORE:
-		return ppce_reply(res, 503, "text/plain", "no data at the moment\n");
-	default: /* PPCE_UNKNOWN, PPCE_TOO_LARGE: the app and queries.yaml do not fit each other */
-		return ppce_reply(res, 500, "text/plain", "the service is not set up correctly\n");
-	}
+	return ppce_reply(res, statuses[-error], "text/plain", "%s\n", ppce_error_text(error));
 }
 
-/* Text of the database is whatever somebody once wrote there. */
-static int put_text(struct ppce_response *res, const char *text)
+/* Text of the database is whatever somebody once wrote there. What does not fit the response is remembered by it: the
+ * last call says so. */
+static void put_text(struct ppce_response *res, const char *text)
 {
-	int bad = ppce_printf(res, "\"");
-
-	for (const char *c = text; *c && !bad; c++) {
-		if (*c == '"' || *c == '\\')
-			bad = ppce_printf(res, "\\%c", *c);
-		else if ((unsigned char)*c < ' ')
-			bad = ppce_printf(res, "\\u%04x", *c);
+	ppce_printf(res, "\"");
+	for (const char *c = text; *c; c++) {
+		if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ')
+			ppce_printf(res, "\\u%04x", *c);
 		else
-			bad = ppce_body(res, c, 1);
+			ppce_body(res, c, 1);
 	}
-	return bad ? bad : ppce_printf(res, "\"");
+	ppce_printf(res, "\"");
 }
 
-static int put_rows(struct ppce_response *res, struct ppce_rows *rows)
+/* "NAME": [one object for each row that the query gave]. 0, or why the query failed. */
+static int put_rows(struct ppce_response *res, const char *name, const char *query, const char *player)
 {
-	int bad = ppce_printf(res, "[");
+	struct ppce_rows rows;
+	int error = ppce_query(&rows, query, player ? 1 : 0, ppce_text(player));
 
-	while (!bad && ppce_next(rows)) {
-		double value = ppce_column_real(rows, "value");
-		bad = ppce_printf(res, "%s\n  {\"taken\": ", rows->row ? "," : "") ||
-		      put_text(res, ppce_column_text(rows, "taken")) || ppce_printf(res, ", \"measure\": ") ||
-		      put_text(res, ppce_column_text(rows, "measure")) ||
-		      ppce_printf(res, ", \"value\": %.15g}", isfinite(value) ? value : 0);
+	if (error)
+		return error;
+	ppce_printf(res, "\"%s\": [", name);
+	while (ppce_next(&rows)) {
+		double value = ppce_column_real(&rows, "value");
+		ppce_printf(res, "%s\n  {\"taken\": ", rows.row > 1 ? "," : "");
+		put_text(res, ppce_column_text(&rows, "taken"));
+		ppce_printf(res, ", \"measure\": ");
+		put_text(res, ppce_column_text(&rows, "measure"));
+		ppce_printf(res, ", \"value\": %.15g}", isfinite(value) ? value : 0);
 	}
-	return bad ? -1 : ppce_printf(res, "]");
+	ppce_printf(res, "]");
+	return 0;
 }
 
 static int show_mine(struct ppce_response *res)
 {
-	struct ppce_rows rows; /* of one query at a time: the next one replaces them */
-	int error = ppce_query(&rows, "my_training", 0);
-
-	if (error)
-		return refuse(res, error);
-	if (ppce_reply(res, 200, "application/json", "{\"training\": ") || put_rows(res, &rows))
-		return -1;
-	error = ppce_query(&rows, "my_medical", 0);
-	if (error)
-		return refuse(res, error); /* starts the answer over */
-	return ppce_printf(res, ", \"medical\": ") || put_rows(res, &rows) || ppce_printf(res, "}\n") ? -1 : 0;
+	ppce_reply(res, 200, "application/json", "{");
+	int error = put_rows(res, "training", "my_training", NULL);
+	ppce_printf(res, ",\n");
+	if (!error)
+		error = put_rows(res, "medical", "my_medical", NULL);
+	return error ? refuse(res, error) : ppce_printf(res, "}\n");
 }
 
-static int show_player(struct ppce_response *res, const char *player, const char *category)
+static int show_player(struct ppce_response *res, const char *player, const char *category, const char *query)
 {
-	struct ppce_rows rows;
-	const char *query = strcmp(category, "medical") == 0 ? "player_medical" : "player_training";
-	int error = ppce_query(&rows, query, 1, ppce_text(player));
-
-	if (error)
-		return refuse(res, error);
-	if (ppce_reply(res, 200, "application/json", "{\"%s\": ", category) || put_rows(res, &rows))
-		return -1;
-	return ppce_printf(res, "}\n");
+	ppce_reply(res, 200, "application/json", "{");
+	int error = put_rows(res, category, query, player);
+	return error ? refuse(res, error) : ppce_printf(res, "}\n");
 }
 
 static int add_mine(const struct ppce_request *req, struct ppce_response *res)
@@ -113,19 +98,21 @@ static int add_mine(const struct ppce_request *req, struct ppce_response *res)
 
 static int handle(const struct ppce_request *req, struct ppce_response *res)
 {
-	char player[65], category[9];
+	char player[65];
 	int end = 0;
-	bool get = strcmp(req->method, "GET") == 0, mine = strcmp(req->path, "/me") == 0;
+	bool mine = strcmp(req->path, "/me") == 0;
 
 	if (mine && strcmp(req->method, "POST") == 0)
 		return add_mine(req, res);
-	if (!get)
+	if (strcmp(req->method, "GET") != 0)
 		return ppce_reply(res, 405, "text/plain", "GET, and POST to /me\n");
 	if (mine)
 		return show_mine(res);
-	if (sscanf(req->path, "/player/%64[A-Za-z0-9._@-]/%8[a-z]%n", player, category, &end) == 2 && !req->path[end] &&
-	    (strcmp(category, "training") == 0 || strcmp(category, "medical") == 0))
-		return show_player(res, player, category);
+	sscanf(req->path, "/player/%64[A-Za-z0-9._@-]/%n", player, &end);
+	if (end && strcmp(req->path + end, "training") == 0)
+		return show_player(res, player, "training", "player_training");
+	if (end && strcmp(req->path + end, "medical") == 0)
+		return show_player(res, player, "medical", "player_medical");
 	return ppce_reply(res, 404, "text/plain", "try /me or /player/NAME/training\n");
 }
 

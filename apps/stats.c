@@ -6,7 +6,6 @@
  * the host (its form, its size, and that enough players stand behind it).
  *
  *   GET /mean?squad=s7&measure=glucose    {"mean":91,"players":20}, or 403 */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,9 +18,7 @@ static int refuse(struct ppce_response *res, int error)
 	ppce_log(PPCE_WARNING, "the store says: %s", ppce_error_text(error));
 	if (error == PPCE_DENIED)
 		return ppce_reply(res, 403, "text/plain", "no number may be released for this squad\n");
-	if (error == PPCE_DEADLINE)
-		return ppce_reply(res, 504, "text/plain", "the store took too long\n");
-	if (error == PPCE_UNAVAILABLE || error == PPCE_NO_STORE)
+	if (error == PPCE_DEADLINE || error == PPCE_UNAVAILABLE || error == PPCE_NO_STORE)
 		return ppce_reply(res, 503, "text/plain", "no data at the moment\n");
 	/* What is left: the image, queries.yaml and the certificate do not fit each other. */
 	return ppce_reply(res, 500, "text/plain", "the service is not set up correctly\n");
@@ -41,7 +38,7 @@ static int show_mean(struct ppce_response *res, const char *squad, const char *m
 				  "no such squad or measure, or nothing of it is open to you\n");
 	while (ppce_next(&rows))
 		sum += ppce_column_real(&rows, "value");
-	snprintf(json, sizeof json, "{\"mean\":%ld,\"players\":%u}", lround(sum / rows.rows), rows.rows);
+	snprintf(json, sizeof json, "{\"mean\":%.0f,\"players\":%u}", sum / rows.rows, rows.rows);
 	error = ppce_declassify(res, CERTIFICATE, json);
 	return error ? refuse(res, error) : 0;
 }
@@ -60,5 +57,4 @@ static int handle(const struct ppce_request *req, struct ppce_response *res)
 	return show_mean(res, squad, measure);
 }
 
-PPCE_APP(.name = "stats", .handle = handle, .memory_mib = 4,
-	 .warm_path = "/mean?squad=&measure=", .queries = "squad_values,squad-mean")
+PPCE_APP(.name = "stats", .handle = handle, .memory_mib = 4, .warm_path = "/mean", .queries = "squad_values,squad-mean")
