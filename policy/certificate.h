@@ -12,11 +12,16 @@
  * Canonical JSON: members sorted by bytes, no spaces, numbers as integers where they are (jansson's JSON_COMPACT |
  * JSON_SORT_KEYS). The officer's public key stands in DIR/officers/OFFICER.pub (base64, one line).
  *
+ * Names of certificates and queries are [A-Za-z][A-Za-z0-9_-]{0,31}. `to` lies at or below `from`. `expires` is a date: the
+ * certificate ends with its first second, UTC. Epsilon and budget come together, as decimals of at most six places; all
+ * noise of one release together costs epsilon, so with n marked members each has the scale sensitivity * n / epsilon.
+ *
  * Its identity is the SHA-256 of that canonical text: owners authorise it by this id, and a change makes another one.
  *
  * The schema is a subset of JSON Schema: type (object, array, string, integer, number, boolean, null), properties (all of
- * them required, no others allowed), items, maxItems, minimum, maximum, maxLength, enum. Members of a schema may carry
- * "noise": {"sensitivity": N} where epsilon is given: integers only.
+ * them required, no others allowed), items, maxItems, minimum, maximum, maxLength, enum; outermost an object or array.
+ * Where epsilon is given, integers may (and one at least must) carry "noise": {"sensitivity": N}, 1 to 1000000: by how much
+ * one owner can change the number. policy/schema.h has the details.
  */
 #ifndef POLICY_CERTIFICATE_H
 #define POLICY_CERTIFICATE_H
@@ -68,7 +73,8 @@ struct flow_verdict certificate_allows(const struct policy *p, const struct cert
 /* The value's form. Untrusted bytes; *out gets the decoded value, to be freed by json_decref(). */
 int certificate_check_value(const struct certificate *c, const char *json, size_t len, json_t **out, struct err *err);
 /* Adds integer noise of the discrete Laplace distribution (Canonne, Kamath, Steinke 2020, sampled without floating
- * point) to the members that the schema marks. `random` fills bytes. The caller has debited the ledger before. */
+ * point) to the members that the schema marks, then cuts them to their minimum and maximum. `random` fills bytes. The
+ * caller has debited the ledger by epsilon before. Does nothing where there is no epsilon. On -1 the value must not leave. */
 int certificate_add_noise(const struct certificate *c, json_t *value, void (*random)(void *out, size_t len),
 			  struct err *err);
 

@@ -6,7 +6,7 @@
 
 static int read_policy(struct policy *p, const char *name, const struct yaml_value *root, struct err *err)
 {
-	static const char *const keys[] = { "axes", "classes", NULL };
+	static const char *const keys[] = { "axes", "classes", "automata", NULL };
 	if (!root)
 		return err_set(err, ERR_CONFIG, "%s:1: empty; a policy needs axes", name);
 	if (yaml_check_keys(root, keys, err) < 0)
@@ -14,9 +14,9 @@ static int read_policy(struct policy *p, const char *name, const struct yaml_val
 	const struct yaml_value *axes = yaml_get(root, "axes");
 	if (!axes)
 		return yaml_error(root, err, "axes: missing");
-	if (policy_read_axes(p, axes, err) < 0)
+	if (policy_read_axes(p, axes, err) < 0 || policy_read_classes(p, yaml_get(root, "classes"), err) < 0)
 		return -1;
-	return policy_read_classes(p, yaml_get(root, "classes"), err);
+	return policy_read_automata(p, yaml_get(root, "automata"), err);
 }
 
 /* Takes the file over; NULL passes the error of its parse on. */
@@ -52,6 +52,9 @@ void policy_free(struct policy *p)
 	for (size_t i = 0; i < p->naxes; i++)
 		axis_free(&p->axes[i]);
 	free(p->classes);
+	for (size_t i = 0; i < p->nautomata; i++)
+		free(p->automata[i].transitions);
+	free(p->automata);
 	free(p);
 }
 
