@@ -53,7 +53,7 @@ static int by_exit(struct ppce_response *res, bool bit)
 	return ppce_reply(res, 200, "text/plain", "nothing to see here\n");
 }
 
-/* Never seen by the client; by the operator, who reads `ppce logs`, it is. */
+/* For whoever reads `ppce logs`. */
 static int by_log(struct ppce_response *res, bool bit)
 {
 	ppce_log(PPCE_INFO, "the first value is %s", bit ? "odd" : "even");
@@ -82,7 +82,7 @@ static int by_memory(struct ppce_response *res, bool bit)
 	return ppce_reply(res, 200, "text/plain", "ask /recall\n");
 }
 
-/* A certificate that is not this image's. */
+/* A certificate that an officer signed for another image. */
 static int by_release(struct ppce_response *res, bool bit)
 {
 	int error =
@@ -90,13 +90,29 @@ static int by_release(struct ppce_response *res, bool bit)
 	return error ? ppce_reply(res, 200, "text/plain", "%d\n", bit) : 0;
 }
 
+/* One for this image, but a value that it does not describe. */
+static int by_form(struct ppce_response *res, bool bit)
+{
+	int error = ppce_declassify(res, "curious-mean", bit ? "{\"odd\":1}" : "{\"odd\":0}");
+	return error ? ppce_reply(res, 200, "text/plain", "%d\n", bit) : 0;
+}
+
+/* And one that it does describe: what this image may say, it may say falsely. So a certificate is narrow, and an officer
+ * reads the image's source before signing. */
+static int by_value(struct ppce_response *res, bool bit)
+{
+	return ppce_declassify(res, "curious-mean",
+			       bit ? "{\"mean\":1,\"players\":20}" : "{\"mean\":0,\"players\":20}");
+}
+
 static const struct channel {
 	const char *path;
 	int (*smuggle)(struct ppce_response *res, bool bit);
 } channels[] = {
-	{ "/status", by_status }, { "/header", by_header }, { "/body", by_body },	  { "/length", by_length },
-	{ "/error", by_error },	  { "/crash", by_crash },   { "/exit", by_exit },	  { "/log", by_log },
-	{ "/timing", by_timing }, { "/memory", by_memory }, { "/deadline", by_deadline }, { "/release", by_release },
+	{ "/status", by_status },     { "/header", by_header },	  { "/body", by_body }, { "/length", by_length },
+	{ "/error", by_error },	      { "/crash", by_crash },	  { "/exit", by_exit }, { "/log", by_log },
+	{ "/timing", by_timing },     { "/memory", by_memory },	  { "/form", by_form }, { "/value", by_value },
+	{ "/deadline", by_deadline }, { "/release", by_release },
 };
 
 static int smuggle(const struct channel *c, const struct ppce_request *req, struct ppce_response *res)
@@ -124,4 +140,4 @@ static int handle(const struct ppce_request *req, struct ppce_response *res)
 	return ppce_reply(res, 404, "text/plain", "no such channel\n");
 }
 
-PPCE_APP(.name = "curious", .handle = handle, .memory_mib = 4, .queries = "squad_values,squad-mean")
+PPCE_APP(.name = "curious", .handle = handle, .memory_mib = 4, .queries = "squad_values,squad-mean,curious-mean")
