@@ -2,7 +2,7 @@
  *
  * An app that wants to know and to tell: it reads a squad's rows, as apps/stats does, and then tries to smuggle one bit
  * of them past the platform to somebody who may not see them, once by each channel that an app has. For the tests, and for
- * docs/barriers.md, which says of each channel what becomes of it. Do not copy from this file.
+ * docs/channels.md, which says of each channel what becomes of it. Do not copy from this file.
  *
  *   GET /CHANNEL?squad=s7&measure=glucose    see channels[] below. The bit: is the first value odd? */
 #include <stdio.h>
