@@ -71,8 +71,9 @@ static int by_timing(struct ppce_response *res, bool bit)
 
 static int by_deadline(struct ppce_response *res, bool bit)
 {
-	while (bit)
-		(void)ppce_monotonic_ns();
+	if (bit)
+		for (;;)
+			(void)ppce_monotonic_ns();
 	return ppce_reply(res, 200, "text/plain", "nothing to see here\n");
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The health records of examples/health, with real data: what the rules let through and what they do not."""
+import re
 import sqlite3
 
 import pytest
@@ -136,9 +137,27 @@ def test_players_who_did_not_authorise_it(club):
     assert club.get("rex", f"/stats/mean?squad=s{number}&measure=glucose").status == 403
 
 
-def test_a_group_that_is_too_small(club):
+def test_a_group_that_is_too_small_for_the_automaton(club):
     club.collect(health.squad(23), "medical", f"certificate:{club.certificate}", "form-small")
-    assert club.get("rex", "/stats/mean?squad=s23&measure=glucose").status in (403, 404)
+    answer = club.get("rex", "/stats/mean?squad=s23&measure=glucose")
+    assert answer.status in (403, 404) and "mean\":" not in answer.text
+
+
+def test_a_group_that_is_too_small_for_the_certificate(platform_dir, backend, database):
+    """Without the automaton, which would refuse before."""
+    queries = re.sub(r"    use: .*event: aggregate}\n", "", (health.EXAMPLE / "queries.yaml").read_text())
+    assert "event: aggregate" not in queries
+    c = health.Club(f"{platform_dir}/small-{backend}", database, queries=queries, backend=backend)
+    certificate = c.sign("stats")
+    with c:
+        c.add_apps("stats")
+        for s in (2, 23):
+            c.collect(health.squad(s), "medical", f"certificate:{certificate}", "form")
+        c.add_people(("rex", "researcher"))
+        assert c.get("rex", "/stats/mean?squad=s2&measure=glucose").status == 200
+        assert c.get("rex", "/stats/mean?squad=s23&measure=glucose").status == 403
+        refused = c.audit(event="declassify", allowed=False)
+        assert [record["rule"] for record in refused] == ["R7"]
 
 
 def test_another_image_than_the_certified_one(club, tmp_path):
