@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "auth/auth.h"
+#include "auth/clearance.h"
 #include "auth/sessions.h"
 #include "auth/token.h"
 #include "lib/log.h"
@@ -211,7 +212,7 @@ static int login_make_room(struct login *l, struct err *err)
 		return rc;
 	if (session_remove(l->auth->db, hash, err) < 0)
 		return -1;
-	lookup_revoke(l->auth->lookup, hash, NULL, NULL, NULL);
+	lookup_revoke(l->auth->lookup, &(struct lookup_target){ .hash = hash }, NULL, NULL);
 	return 0;
 }
 
@@ -270,7 +271,11 @@ static void login_decide(struct login *l)
 	struct label clearance;
 	struct err err;
 
-	if (user_clearance(l->auth->policy, &l->user, &clearance, &err)) {
+	if (clearance_of(l->auth->db, l->auth->policy, &l->user, l->purpose, clock_unix(), &clearance, &err)) {
+		if (err.kind != ERR_DENIED) {
+			login_answer_failed(l, err.text);
+			return;
+		}
 		log_warn("a user cannot log in: %s (GET /v1/users shows who)", err.text);
 		err_set(&err, ERR_DENIED, "your account does not fit the policy any more; ask the operator");
 		login_refuse(l, LOGIN_LABEL, &err, "clearance-not-in-policy");

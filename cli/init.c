@@ -109,14 +109,19 @@ static char *policy_text(const char *file, struct err *err)
 	return text;
 }
 
-static int registration_key(const struct cli *c, struct err *err)
+int cli_make_key(const struct cli *c, const char *name, struct err *err)
 {
+	char path[4096];
+	if (cli_path(c, name, path, sizeof path, err) < 0)
+		return -1;
+	if (access(path, F_OK) == 0)
+		return 0;
 	unsigned char secret[32];
 	char text[2 * sizeof secret + 2];
 	random_bytes(secret, sizeof secret);
 	sodium_bin2hex(text, sizeof text, secret, sizeof secret);
 	strcat(text, "\n");
-	int rc = write_file(c, "secrets/registration.key", 0600, text, err);
+	int rc = write_file(c, name, 0600, text, err);
 	sodium_memzero(secret, sizeof secret);
 	sodium_memzero(text, sizeof text);
 	return rc;
@@ -127,12 +132,13 @@ static int make_all(const struct cli *c, const char *policy, bool dev, struct er
 	static const struct {
 		const char *name;
 		mode_t mode;
-	} dirs[] = { { "", 0755 },    { "run", 0700 },	    { "state", 0700 },	{ "images", 0700 },
-		     { "log", 0700 }, { "log/apps", 0700 }, { "secrets", 0700 } };
+	} dirs[] = { { "", 0755 },    { "run", 0700 },	    { "state", 0700 },	   { "images", 0700 },
+		     { "log", 0700 }, { "log/apps", 0700 }, { "log/audit", 0700 }, { "secrets", 0700 } };
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
 		if (make_dir(c, dirs[i].name, dirs[i].mode, err) < 0)
 			return -1;
-	if (registration_key(c, err) < 0 || write_file(c, "policy.yaml", 0644, policy, err) < 0)
+	if (cli_make_key(c, "secrets/registration.key", err) < 0 || cli_make_key(c, "secrets/audit.key", err) < 0 ||
+	    cli_make_key(c, "secrets/ticket.key", err) < 0 || write_file(c, "policy.yaml", 0644, policy, err) < 0)
 		return -1;
 	return write_file(c, "ppce.yaml", 0644, config_example(dev), err); /* last: its presence says complete */
 }

@@ -27,7 +27,7 @@
 #define READY_POLL_MS 10
 #define START_DEATHS 5 /* so many deaths of one daemon before the first ready end `up` */
 
-enum { AUTH, VMMD, PROXY, CHILDREN };
+enum { AUDIT, AUTH, VMMD, PROXY, CHILDREN };
 
 struct up {
 	struct cli *c;
@@ -74,7 +74,8 @@ static int check(struct up *u, struct err *err)
 	if (listen && strlen(listen) >= sizeof u->listen)
 		return err_set(err, ERR_INVALID, "--listen takes ADDRESS:PORT, not `%.100s`", listen);
 	snprintf(u->listen, sizeof u->listen, "%s", listen ? listen : u->config.listen);
-	if (take_lock(u, err) < 0)
+	if (take_lock(u, err) < 0 || cli_make_key(u->c, "secrets/audit.key", err) < 0 ||
+	    cli_make_key(u->c, "secrets/ticket.key", err) < 0)
 		return -1;
 	int fd = http_bind_tcp(u->listen, bound, sizeof bound, err);
 	if (fd < 0)
@@ -108,7 +109,9 @@ static int catch_signals(struct up *u, struct err *err)
 
 static int start_all(struct up *u, struct err *err)
 {
-	static const char *const names[CHILDREN] = { [AUTH] = "auth", [VMMD] = "vmmd", [PROXY] = "proxy" };
+	static const char *const names[CHILDREN] = {
+		[AUDIT] = "audit", [AUTH] = "auth", [VMMD] = "vmmd", [PROXY] = "proxy"
+	};
 	char path[512];
 
 	unlink(config_path(&u->config, "run/listen", path, sizeof path));
@@ -220,11 +223,11 @@ const struct cli_verb cli_up_verbs[] = {
 	{ .name = "up",
 	  .args = "",
 	  .summary = "Run the platform in the foreground; prints one line with the URL when it is ready",
-	  .detail =
-		  "  ppce up -C /srv/ppce\n"
-		  "  ppce up -C /tmp/try --listen 127.0.0.1:0      any free port, named in the ready line\n\n"
-		  "Runs ppce-auth, ppce-vmmd and ppce-proxy and starts each again if it dies. SIGTERM or Ctrl-C ends\n"
-		  "all of them; instances end with them. Log lines go to standard error.\n",
+	  .detail = "  ppce up -C /srv/ppce\n"
+		    "  ppce up -C /tmp/try --listen 127.0.0.1:0      any free port, named in the ready line\n\n"
+		    "Runs ppce-audit, ppce-auth, ppce-vmmd and ppce-proxy and starts each again if it dies. SIGTERM or "
+		    "Ctrl-C ends\n"
+		    "all of them; instances end with them. Log lines go to standard error.\n",
 	  .options = { { "listen", "ADDR:PORT", "listen here instead of ppce.yaml's `listen`; port 0: any free one",
 			 false } },
 	  .run = up },

@@ -63,8 +63,10 @@ static int put_value(struct data_writer *w, const struct ppce_value *value)
 {
 	struct data_value v = { .type = (uint32_t)value->type };
 
-	if (value->type > PPCE_BLOB || value->len > PPCE_DATA_BYTES_MAX)
-		return value->type > PPCE_BLOB ? PPCE_INVALID : PPCE_TOO_LARGE;
+	if (value->type > PPCE_BLOB || (value->type >= PPCE_TEXT && value->len && !value->bytes))
+		return PPCE_INVALID;
+	if (value->len > PPCE_DATA_BYTES_MAX)
+		return PPCE_TOO_LARGE;
 	if (value->type == PPCE_INTEGER)
 		v.integer = value->integer;
 	else if (value->type == PPCE_REAL)

@@ -17,7 +17,15 @@
 #include "lib/log.h"
 #include "lib/yaml.h"
 
-enum field_type { FIELD_NUMBER, FIELD_BOOL, FIELD_BACKEND, FIELD_LISTEN, FIELD_LOG_LEVEL, FIELD_USER };
+enum field_type {
+	FIELD_NUMBER,
+	FIELD_BOOL,
+	FIELD_BACKEND,
+	FIELD_LISTEN,
+	FIELD_LOG_LEVEL,
+	FIELD_USER,
+	FIELD_DURABILITY
+};
 
 struct field {
 	const char *section; /* "" for the top */
@@ -50,6 +58,7 @@ static const struct field fields[] = {
 	NUMBER(vmmd, boot_ms, 100, 600000, "10000"),
 	NUMBER(vmmd, reboot_s, 0, 604800, "3600"),
 	NUMBER(vmmd, max_instances, 1, 65536, "1024"),
+	{ "vmmd", "labelled_logs", FIELD_BOOL, MEMBER(vmmd.labelled_logs), 0, 0, "false" },
 	{ "vmmd", "tender_user", FIELD_USER, MEMBER(vmmd.tender_user), 0, 0, "nobody" },
 	NUMBER(proxy, connections, 1, 65536, "1024"),
 	NUMBER(proxy, queue, 0, 65536, "256"),
@@ -61,11 +70,15 @@ static const struct field fields[] = {
 	NUMBER(proxy, head_ms, 10, 600000, "10000"),
 	NUMBER(proxy, body_ms, 10, 600000, "30000"),
 	NUMBER(proxy, idle_ms, 10, 600000, "60000"),
+	NUMBER(proxy, blocked_grid_ms, 0, 10000, "100"),
+	{ "audit", "durability", FIELD_DURABILITY, MEMBER(audit.durability), 0, 0, "process" },
+	NUMBER(audit, rotate_mib, 1, 4096, "64"),
+	NUMBER(audit, checkpoint_ms, 10, 3600000, "1000"),
 };
 
 #define FIELDS (sizeof fields / sizeof *fields)
 #define SECTIONS (sizeof sections / sizeof *sections)
-static const char *const sections[] = { "auth", "vmmd", "proxy" };
+static const char *const sections[] = { "auth", "vmmd", "proxy", "audit" };
 
 /* Whole decimal number: digits only, so no sign, space or unit slips through. Returns false past 10 digits. */
 static bool parse_number(const char *text, unsigned long *out)
@@ -133,6 +146,12 @@ static int set_backend(const char *text, enum config_backend *out)
 	return -1;
 }
 
+static int set_durability(const char *text, enum config_durability *out)
+{
+	*out = strcmp(text, "power") == 0 ? DURABILITY_POWER : DURABILITY_PROCESS;
+	return *out == DURABILITY_POWER || strcmp(text, "process") == 0 ? 0 : -1;
+}
+
 static int set_text(const struct field *f, const char *text, char *out)
 {
 	enum log_level level;
@@ -152,6 +171,7 @@ static int set_field(struct config *c, const struct field *f, const char *text, 
 		[FIELD_LISTEN] = "expected a numeric address and a port: 127.0.0.1:8080 or [::1]:8080",
 		[FIELD_LOG_LEVEL] = "expected error, warn, info or debug",
 		[FIELD_USER] = "expected the name of a Unix user, at most 32 letters",
+		[FIELD_DURABILITY] = "expected process or power",
 	};
 	void *out = (char *)c + f->at;
 	int rc = -1;
@@ -164,6 +184,9 @@ static int set_field(struct config *c, const struct field *f, const char *text, 
 		break;
 	case FIELD_BACKEND:
 		rc = set_backend(text, out);
+		break;
+	case FIELD_DURABILITY:
+		rc = set_durability(text, out);
 		break;
 	case FIELD_LISTEN:
 	case FIELD_LOG_LEVEL:

@@ -13,6 +13,7 @@
 #include "lib/err.h"
 
 enum config_backend { BACKEND_AUTO, BACKEND_KVM, BACKEND_PROCESS };
+enum config_durability { DURABILITY_PROCESS, DURABILITY_POWER };
 
 struct config {
 	char dir[256];			    /* absolute; not from the file */
@@ -34,6 +35,7 @@ struct config {
 		unsigned boot_ms;	     /* 10000; 100..600000: an image's boot up to its first wait */
 		unsigned reboot_s;	     /* 3600; 0..604800: images are booted anew that often, 0: never */
 		unsigned max_instances;	     /* 1024; 1..65536: over all apps */
+		bool labelled_logs; /* false: lines of instances that have read labelled data are not written */
 		char tender_user[33];	     /* nobody: user that tenders run as when vmmd is root */
 	} vmmd;
 	struct {		       /* proxy: */
@@ -45,7 +47,14 @@ struct config {
 		unsigned target_bytes; /* 8192; 64..65536 */
 		unsigned body_bytes;   /* 1048576; 0..16777216 */
 		unsigned head_ms, body_ms, idle_ms; /* 10000, 30000, 60000; 10..600000 */
+		unsigned blocked_grid_ms; /* 100; 0..10000: answers of instances that have read more than the session
+					   * may see leave at multiples of this time; 0: at once */
 	} proxy;
+	struct {				   /* audit: */
+		enum config_durability durability; /* process | power: what an acknowledged record survives */
+		unsigned rotate_mib;		   /* 64; 1..4096: size of a data file, then a new one */
+		unsigned checkpoint_ms;		   /* 1000; 10..3600000: longest time a record stays unsigned */
+	} audit;
 };
 
 /* Reads DIR/ppce.yaml. `dir` may be relative. */

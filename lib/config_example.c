@@ -59,6 +59,9 @@
 	"  max_instances: 1024\n" \
 	"  # Unix user that tenders run as when vmmd runs as root. Default nobody.\n" \
 	"  tender_user: nobody\n" \
+	"  # What an app logs after it has read labelled data may hold some of it. true: write it all the same, for whoever\n" \
+	"  # may read the logs. Default false.\n" \
+	"  labelled_logs: false\n" \
 	"\n" \
 	"# The door: bounds on what clients may send and on how long anything may take.\n" \
 	"proxy:\n" \
@@ -81,7 +84,20 @@
 	"  # closed), 10..600000 each. Defaults 10000, 30000, 60000.\n" \
 	"  head_ms: 10000\n" \
 	"  body_ms: 30000\n" \
-	"  idle_ms: 60000\n"
+	"  idle_ms: 60000\n" \
+	"  # Answers of an app that has read more than the caller may see (refused, or released under a certificate)\n" \
+	"  # leave only at multiples of this time, so that it does not tell what was read. 0..10000, 0: at once. Default 100.\n" \
+	"  blocked_grid_ms: 100\n" \
+	"\n" \
+	"# The audit log: nothing is released before its record is written.\n" \
+	"audit:\n" \
+	"  # What a record that was acknowledged survives: process (the death of any process) or power (that of the\n" \
+	"  # machine too; every group of records then waits for the disk). Default process.\n" \
+	"  durability: process\n" \
+	"  # Size at which the log goes on in a new file, in MiB, 1..4096. Default 64.\n" \
+	"  rotate_mib: 64\n" \
+	"  # New records are covered by a signed checkpoint after at most this time, 10..3600000. Default 1000.\n" \
+	"  checkpoint_ms: 1000\n"
 /* clang-format on */
 
 const char *config_example(bool dev)

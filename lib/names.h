@@ -23,6 +23,7 @@ bool uuid_valid(const char *text);
 void random_bytes(void *out, size_t len); /* getrandom(2); never fails once the machine is up */
 uint64_t clock_ns(void);		  /* CLOCK_MONOTONIC */
 int64_t clock_unix(void);		  /* CLOCK_REALTIME in seconds */
+int64_t clock_unix_ms(void);		  /* ... in milliseconds */
 /* SHA-256 of a file as lower-case hex, read through `fd` from offset 0 (its position does not move). */
 int digest_file(int fd, char out[PPCE_DIGEST_SIZE], struct err *err);
 

@@ -104,7 +104,8 @@ def pytest(count, options, directory, *what, env=None):
     for case in bad:
         count.one(False, f"{case.get('classname')}.{case.get('name')}")
     count.add(len(good), 0, "", skipped=len(skipped))
-    options.backends |= {b for b in ("kvm", "process") if any(b in c.get("name") for c in good)}
+    parameters = {part for c in good for part in re.split(r"[\[\]-]", c.get("name"))[1:]}
+    options.backends |= parameters & {"kvm", "process"}
     if code and not bad:
         count.one(False, f"pytest ended with {code}")
 
@@ -128,7 +129,7 @@ def stage_asan(count, options):
     mixed = ROOT / "build-asan" / "platform"
     shutil.rmtree(mixed, ignore_errors=True)
     (mixed / "bin").mkdir(parents=True)
-    for name in ("ppce", "ppce-auth", "ppce-vmmd", "ppce-proxy"):
+    for name in ("ppce", "ppce-audit", "ppce-auth", "ppce-vmmd", "ppce-proxy"):
         shutil.copy(ROOT / "build-asan/bin" / name, mixed / "bin")
     for name in ("ppce-tender", "ppce-cc"):
         shutil.copy(ROOT / "build/bin" / name, mixed / "bin")
@@ -169,7 +170,7 @@ def stage_style(count, _):
     count.one(run(["shellcheck", *shell]) == 0, "shellcheck")
 
 
-HOST = ("lib", "policy", "auth", "vmmd", "proxy", "tender", "cli")
+HOST = ("lib", "policy", "audit", "auth", "vmmd", "proxy", "tender", "cli")
 
 
 def stage_tidy(count, _):

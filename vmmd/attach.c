@@ -209,9 +209,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 static int greet(struct attach *a, struct err *err)
 {
 	struct attach_message m = { .type = ATTACH_TABLE };
-	int size = 1 << 20; /* cut by the kernel to what it allows */
 
-	setsockopt(a->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 	if (sock_send_fds(a->fd, &m, sizeof m, &a->table, 1) < 0)
 		return err_errno(err, ERR_UNAVAILABLE, "the store does not take the taint table");
 	return 0;
@@ -307,4 +305,14 @@ int attach_table_reader(struct vmmd *v, struct err *err)
 	snprintf(path, sizeof path, "/proc/self/fd/%d", v->attach.table);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd >= 0 ? fd : err_errno(err, ERR_INTERNAL, "%s, the taint table", path);
+}
+
+bool attach_has_read(const struct vmmd *v, const struct instance *i)
+{
+	struct taint_value value;
+	if (i->slot == TAINT_NONE)
+		return false;
+	if (!taint_read(&v->attach.taint->slot[i->slot], &value) || strcmp(value.uuid, i->uuid) != 0)
+		return true;
+	return value.seq > 0 && strcmp(value.label, v->bottom) != 0;
 }

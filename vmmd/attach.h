@@ -53,6 +53,8 @@ bool attach_connected(const struct vmmd *v);
 int attach_instance(struct vmmd *v, struct instance *i, const char *queries, struct err *err);
 /* The instance is gone for good (or never came to be); it may have no slot. */
 void attach_release(struct vmmd *v, struct instance *i);
+/* Has the instance read labelled data, so that what it says may hold some? True where that is not to be known. */
+bool attach_has_read(const struct vmmd *v, const struct instance *i);
 /* A new descriptor of the table that cannot write it; -1 with err. */
 int attach_table_reader(struct vmmd *v, struct err *err);
 

@@ -247,6 +247,15 @@ void instance_stop(struct instance *i, const char *fmt, ...)
 	tender_kill(i->tender, "%s", reason);
 }
 
+/* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
+static const char *loggable(const struct instance *i, const char *text)
+{
+	struct vmmd *v = i->tender->v;
+	if (v->config.vmmd.labelled_logs || !attach_has_read(v, i))
+		return text;
+	return "(withheld: the instance has read labelled data; vmmd.labelled_logs shows it)";
+}
+
 static void take_log(struct instance *i, const struct control_message *m)
 {
 	struct vmmd *v = i->tender->v;
@@ -268,7 +277,7 @@ static void take_log(struct instance *i, const struct control_message *m)
 		return;
 	}
 	v->metrics.log_lines++;
-	applog_write(&i->app->log, v->config.dir, i->app->r.name, m->severity, i->uuid, m->reason);
+	applog_write(&i->app->log, v->config.dir, i->app->r.name, m->severity, i->uuid, loggable(i, m->reason));
 }
 
 static void on_message(struct tender *t, const struct control_message *m)
@@ -298,7 +307,7 @@ static void on_message(struct tender *t, const struct control_message *m)
 
 static void note_end(struct vmmd *v, struct instance *i, bool orderly)
 {
-	const char *reason = i->tender->reason;
+	const char *reason = orderly ? i->tender->reason : loggable(i, i->tender->reason);
 	v->metrics.ends++;
 	if (!orderly) {
 		v->metrics.ends_failed++;

@@ -47,10 +47,12 @@ static inline void data_put_value(struct data_writer *w, const struct data_value
 	data_put_bytes(w, v, sizeof *v);
 	if (v->type != DATA_TEXT && v->type != DATA_BLOB)
 		return;
-	uint8_t *to = data_reserve(w, (size_t)v->len + (v->type == DATA_TEXT));
-	if (!to)
+	uint8_t *to = bytes || !v->len ? data_reserve(w, (size_t)v->len + (v->type == DATA_TEXT)) : NULL;
+	if (!to) {
+		w->full = true;
 		return;
-	if (v->len)
+	}
+	if (bytes && v->len)
 		memcpy(to, bytes, v->len);
 	if (v->type == DATA_TEXT)
 		to[v->len] = '\0';

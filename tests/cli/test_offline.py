@@ -116,8 +116,9 @@ def test_the_directory_comes_from_C_or_the_environment_or_here(made):
 
 def test_init_makes_a_private_platform(made):
     modes = {name: stat.S_IMODE((made / name).stat().st_mode) for name in
-             ("run", "state", "images", "log", "log/apps", "secrets", "secrets/registration.key")}
-    assert modes.pop("secrets/registration.key") == 0o600
+             ("run", "state", "images", "log", "log/apps", "log/audit", "secrets", "secrets/registration.key",
+              "secrets/audit.key")}
+    assert modes.pop("secrets/registration.key") == modes.pop("secrets/audit.key") == 0o600
     assert set(modes.values()) == {0o700}
     assert re.fullmatch(r"[0-9a-f]{64}\n", (made / "secrets/registration.key").read_text())
     assert (made / "ppce.yaml").read_text().startswith("#")

@@ -25,7 +25,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
-DAEMONS = ("auth", "vmmd", "proxy")
+DAEMONS = ("audit", "auth", "vmmd", "proxy")
 
 KVM_CREATE_VM = 0xAE01
 PR_SET_CHILD_SUBREAPER = 36
@@ -369,10 +369,16 @@ class Platform:
             time.sleep(0.05)
 
     def audit(self, **want):
-        """Decision lines of the audit log whose fields equal those given."""
-        path = self.dir / "log" / "audit.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return [line for line in lines if all(line.get(k) == v for k, v in want.items())]
+        """Records of the audit log whose members equal those given."""
+        return [line for line in audit_records(self.dir) if all(line.get(k) == v for k, v in want.items())]
+
+
+def audit_records(directory):
+    """All whole records of a platform's audit log, in order."""
+    lines = []
+    for path in sorted((pathlib.Path(directory) / "log" / "audit" / "data").glob("*.jsonl")):
+        lines += [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]  # the last may just be written
+    return lines
 
 
 def process_stat(pid):

@@ -34,7 +34,7 @@ def test_ready_line_and_status(p):
     assert re.fullmatch(r"PPCE ready at http://127\.0\.0\.1:\d+ \(isolation: (kvm|process).*\)\n", p.ready_line)
     status = p.cli_json("status")
     assert status["ready"] is True and status["url"] == p.url and status["isolation"] in p.ready_line
-    assert {row["name"]: row["state"] for row in status["daemons"]} == dict.fromkeys(("auth", "vmmd", "proxy"), "ready")
+    assert {row["name"]: row["state"] for row in status["daemons"]} == dict.fromkeys(("audit", "auth", "vmmd", "proxy"), "ready")
     assert p.url in p.cli("status")
 
 

@@ -39,6 +39,9 @@ static const struct {
 	{ "log_level: loud\n", "c.yaml:1: log_level: expected error, warn" },
 	{ "log_level: {a: b}\n", "c.yaml:1: log_level: expected one value" },
 	{ "vmmd:\n  backend: xen\n", "c.yaml:2: backend: expected auto, kvm or process" },
+	{ "audit:\n  durability: disk\n", "c.yaml:2: durability: expected process or power" },
+	{ "audit:\n  checkpoint_ms: 9\n", "c.yaml:2: checkpoint_ms: 9 is out of range, 10..3600000" },
+	{ "audit:\n  rotate: 9\n", "c.yaml:2: rotate: unknown key" },
 	{ "vmmd:\n  tender_user: -x\n", "c.yaml:2: tender_user: expected" },
 	{ "vmmd:\n  tender_user: a b\n", "c.yaml:2: tender_user: expected" },
 	{ "vmmd:\n  tender_user: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "c.yaml:2: tender_user: expected" },
@@ -97,6 +100,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.vmmd.reboot_s, 3600);
 	assert_int_equal(c.vmmd.max_instances, 1024);
 	assert_string_equal(c.vmmd.tender_user, "nobody");
+	assert_false(c.vmmd.labelled_logs);
 	assert_int_equal(c.proxy.connections, 1024);
 	assert_int_equal(c.proxy.queue, 256);
 	assert_int_equal(c.proxy.queue_ms, 5000);
@@ -107,6 +111,10 @@ static void test_defaults(void **state)
 	assert_int_equal(c.proxy.head_ms, 10000);
 	assert_int_equal(c.proxy.body_ms, 30000);
 	assert_int_equal(c.proxy.idle_ms, 60000);
+	assert_int_equal(c.proxy.blocked_grid_ms, 100);
+	assert_int_equal(c.audit.durability, DURABILITY_PROCESS);
+	assert_int_equal(c.audit.rotate_mib, 64);
+	assert_int_equal(c.audit.checkpoint_ms, 1000);
 }
 
 static void test_values(void **state)
@@ -114,7 +122,7 @@ static void test_values(void **state)
 	(void)state;
 	struct config c;
 	parse("listen: \"[::1]:0\"\nexpose_timing: true\nauth:\nvmmd:\n  backend: process\n  shells: 0\n"
-	      "proxy: {body_bytes: 16777216, queue: 0}\n",
+	      "proxy: {body_bytes: 16777216, queue: 0}\naudit: {durability: power}\n",
 	      &c);
 	assert_string_equal(c.listen, "[::1]:0");
 	assert_true(c.expose_timing);
@@ -122,6 +130,7 @@ static void test_values(void **state)
 	assert_int_equal(c.vmmd.shells, 0);
 	assert_int_equal(c.proxy.body_bytes, 16777216);
 	assert_int_equal(c.proxy.queue, 0);
+	assert_int_equal(c.audit.durability, DURABILITY_POWER);
 	assert_int_equal(c.proxy.queue_ms, 5000);
 }
 
@@ -147,6 +156,7 @@ static void test_example(void **state)
 					    "  reboot_s:",
 					    "  max_instances:",
 					    "  tender_user:",
+					    "  labelled_logs:",
 					    "proxy:",
 					    "  connections:",
 					    "  queue:",
@@ -157,7 +167,12 @@ static void test_example(void **state)
 					    "  body_bytes:",
 					    "  head_ms:",
 					    "  body_ms:",
-					    "  idle_ms:" };
+					    "  idle_ms:",
+					    "  blocked_grid_ms:",
+					    "audit:",
+					    "  durability:",
+					    "  rotate_mib:",
+					    "  checkpoint_ms:" };
 	struct config defaults, plain, dev;
 	parse("", &defaults);
 	parse(config_example(false), &plain);

@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: MIT
+#include "store/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/log.h"
+#include "lib/names.h"
+
+#define OWNERS_TEXT_MAX 24000 /* bytes of tags in one record; more tags: more records */
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+struct uses_actor call_actor(const struct call *c)
+{
+	const struct ticket *t = &c->head.ticket;
+	return (struct uses_actor){ t->user, t->class_name, t->purpose, t->request_id, c->object };
+}
+
+/* ---- RECORD, ANSWER ---- */
+
+static void call_free(struct call *c)
+{
+	c->store->payload_bytes -= c->head.length;
+	free(c->payload);
+	free(c->params);
+	rows_free(&c->rows);
+	owners_free(&c->owners);
+	buf_free(&c->answer);
+	permit_free(&c->permit);
+	declassify_free(c->release);
+	free(c);
+}
+
+void call_end_abandoned(struct call *c)
+{
+	call_free(c);
+}
+
+void call_finish(struct call *c)
+{
+	struct instance *i = c->instance;
+	if (i)
+		instance_reply(i, c->status, &c->answer);
+	call_free(c);
+}
+
+static void fill_record(const struct call *c, struct audit_record *r)
+{
+	const struct ticket *t = &c->head.ticket;
+	*r = (struct audit_record){ .event = c->event,
+				    .object = c->object,
+				    .app = c->instance->monitor.app,
+				    .instance = c->instance->monitor.uuid,
+				    .image = c->instance->digest,
+				    .allowed = c->allowed,
+				    .rule = c->rule,
+				    .reason = c->reason,
+				    .rows = c->nrows };
+	if (!c->known) /* what a bad ticket says is nobody's word */
+		return;
+	r->request_id = t->request_id;
+	r->actor = t->user;
+	r->class_name = t->class_name;
+	r->session = t->session;
+	r->purpose = t->purpose;
+	r->label = t->label;
+	r->epoch = t->epoch;
+	r->before = c->before;
+	r->after = c->after;
+	if (c->query)
+		r->category = c->query->aggregate ? "aggregate" : "raw";
+}
+
+static void submit_record(struct call *c)
+{
+	struct buf owners = { .cap = OWNERS_TEXT_MAX + 256 };
+	struct audit_record r;
+	fill_record(c, &r);
+	if (owners_text(&c->owners, &c->owners_at, OWNERS_TEXT_MAX, &owners))
+		r.owners = buf_text(&owners);
+	audit_submit(c->store->audit, &r, &c->wait);
+	buf_free(&owners);
+}
+
+static void on_recorded(struct audit_wait *w, const struct err *err)
+{
+	struct call *c = (struct call *)(void *)((char *)w - offsetof(struct call, wait));
+	if (!c->instance) {
+		call_free(c);
+		return;
+	}
+	if (err) {
+		log_error("the audit log does not take a record: %s", err->text);
+		c->status = STORE_UNAVAILABLE;
+	} else if (c->owners_at < c->owners.n) {
+		submit_record(c);
+		return;
+	}
+	c->recorded(c);
+}
+
+void call_record(struct call *c, void (*then)(struct call *c))
+{
+	c->recorded = then;
+	c->wait.done = on_recorded;
+	c->owners_at = 0;
+	submit_record(c);
+}
+
+void call_refuse(struct call *c, enum store_status status, const char *rule, const char *reason)
+{
+	c->status = status;
+	c->allowed = false;
+	c->rule = rule;
+	c->reason = reason;
+	memcpy(c->after, c->before, sizeof c->after);
+	buf_free(&c->answer);
+	call_record(c, call_finish);
+}
+
+static void fail(struct call *c, const struct err *err, const char *reason)
+{
+	log_error("%s: %s", c->object ? c->object : "call", err->text);
+	call_refuse(c, STORE_UNAVAILABLE, NULL, reason);
+}
+
+/* The instance's label now, for the record. */
+static void note_label(const struct call *c, char out[PPCE_LABEL_SIZE])
+{
+	if (label_format(c->store->policy, &c->instance->monitor.label, out, NULL) < 0)
+		*out = '\0';
+}
+
+/* ---- DECIDE ---- */
+
+static void collect_owners(struct call *c)
+{
+	const struct query *q = c->query;
+	struct label join;
+	c->nrows = rows_left(&c->rows, &join);
+	if (!q->label.per_row)
+		owners_add_label(&c->owners, c->store->policy, &c->label);
+	for (size_t i = 0; i < c->rows.ngroups; i++) {
+		const struct row_group *g = &c->rows.group[i];
+		if (g->denied)
+			continue;
+		if (q->label.per_row)
+			owners_add_label(&c->owners, c->store->policy, &g->label);
+		if (q->use.set)
+			owners_add(&c->owners, g->owner, q->use.category);
+	}
+}
+
+/* Values of $user, $1 and the like for templates. `params` has room for all. */
+static struct query_values template_values(const struct call *c, const char **params)
+{
+	const struct ticket *t = &c->head.ticket;
+	for (size_t i = 0; i < c->view.count; i++)
+		params[i] = c->view.value[i].type == DATA_TEXT ? c->view.value[i].bytes : NULL;
+	return (struct query_values){ .user = t->user,
+				      .class_name = t->class_name,
+				      .session = t->session,
+				      .purpose = t->purpose,
+				      .params = params };
+}
+
+static struct call_value text_value(const char *text)
+{
+	return (struct call_value){ .type = DATA_TEXT, .bytes = text, .len = strlen(text) };
+}
+
+static struct call_value ref_value(const struct call *c, const struct query_ref *ref)
+{
+	const struct ticket *t = &c->head.ticket;
+	switch (ref->kind) {
+	case REF_USER:
+		return text_value(t->user);
+	case REF_CLASS:
+		return text_value(t->class_name);
+	case REF_SESSION:
+		return text_value(t->session);
+	case REF_PURPOSE:
+		return text_value(t->purpose);
+	case REF_LABEL:
+		return text_value(c->label_text);
+	case REF_PARAM:
+		return c->view.value[ref->param];
+	case REF_TEXT:
+	case REF_COLUMN:
+		break;
+	}
+	return (struct call_value){ .type = DATA_NULL };
+}
+
+/* Number and types as declared; an int is good for a real. */
+static int check_params(struct call *c)
+{
+	if (c->view.count != c->query->nparams)
+		return -1;
+	for (size_t i = 0; i < c->view.count; i++) {
+		struct call_value *v = &c->view.value[i];
+		if (v->type == DATA_INT && c->query->params[i] == DATA_REAL) {
+			v->type = DATA_REAL;
+			v->real = (double)v->integer;
+		}
+		if (v->type != DATA_NULL && v->type != c->query->params[i])
+			return -1;
+	}
+	return 0;
+}
+
+/* The label of what is read or written, where no row decides it. */
+static int make_label(struct call *c, struct err *err)
+{
+	const char *params[PPCE_VALUES_MAX];
+	struct query_values v = template_values(c, params);
+	if (!c->query->label.n)
+		c->label = c->instance->monitor.label;
+	else if (query_template_text(&c->query->label, &v, c->label_text, sizeof c->label_text, err) < 0 ||
+		 label_parse(c->store->policy, c->label_text, &c->label, err) < 0)
+		return -1;
+	return label_format(c->store->policy, &c->label, c->label_text, err);
+}
+
+static void submit_job(struct call *c, void (*done)(struct job *job))
+{
+	int64_t left = c->head.ticket.expires - now_ms();
+	if (left < 0)
+		left = 0;
+	if (left > (int64_t)c->query->ms)
+		left = (int64_t)c->query->ms;
+	for (size_t i = 0; i < c->query->nrefs; i++)
+		c->bound[i] = ref_value(c, &c->query->ref[i]);
+	c->job.query = c->query;
+	c->job.values = c->bound;
+	c->job.deadline_ns = clock_ns() + (uint64_t)left * 1000000u;
+	c->job.done = done;
+	pool_submit(c->store->pool, &c->job);
+}
+
+static struct call *call_of(struct job *job)
+{
+	return (struct call *)(void *)((char *)job - offsetof(struct call, job));
+}
+
+/* ---- Reads ---- */
+
+static const char *failure_reason(enum store_status status)
+{
+	switch (status) {
+	case STORE_TOO_LARGE:
+		return "too-large";
+	case STORE_DEADLINE:
+		return "deadline";
+	case STORE_CONFLICT:
+		return "conflict";
+	case STORE_INVALID:
+		return "invalid";
+	default:
+		return "database";
+	}
+}
+
+/* RAISE. Whatever came of the query, its outcome depends on the data, so it is data: also an answer that is none. */
+static int raise_read(struct call *c, struct err *err)
+{
+	uint8_t cohort[OWNERS_COHORT_BYTES];
+	struct label join;
+	rows_left(&c->rows, &join);
+	if (!c->query->label.per_row)
+		join = c->label;
+	uint64_t group = owners_count(&c->owners, cohort);
+	monitor_raise(&c->instance->monitor, c->query->name, &join, c->status == STORE_OK ? group : 0, cohort);
+	note_label(c, c->after);
+	return instance_publish(c->instance, err);
+}
+
+/* Was something read that only a certificate permits? */
+static bool above_ceiling(const struct call *c)
+{
+	const struct monitor *m = &c->instance->monitor;
+	struct label join;
+	rows_left(&c->rows, &join);
+	return m->mode == FLOW_FLOAT && c->permit.certificate &&
+	       !label_leq(c->store->policy, c->query->label.per_row ? &join : &c->label, &m->ceiling);
+}
+
+static int apply_automata(struct call *c, struct err *err)
+{
+	struct uses_actor who = call_actor(c);
+	bool allowed;
+	if (uses_read(c->store->state, &who, &c->rows, &c->instance->monitor, &allowed, err) < 0)
+		return -1;
+	if (!allowed)
+		c->status = STORE_DENIED;
+	return 0;
+}
+
+static void on_read(struct job *job)
+{
+	struct call *c = call_of(job);
+	struct err err;
+	if (!c->instance) {
+		call_free(c);
+		return;
+	}
+	c->status = job->status;
+	c->store->unlabelled += c->rows.unlabelled;
+	if (c->status == STORE_OK && apply_automata(c, &err) < 0) {
+		fail(c, &err, "state");
+		return;
+	}
+	if (c->status == STORE_DENIED) {
+		call_refuse(c, STORE_DENIED, NULL, "automaton");
+		return;
+	}
+	collect_owners(c);
+	if (c->status == STORE_OK && rows_encode(&c->rows, &c->answer) < 0)
+		c->status = STORE_TOO_LARGE;
+	if (c->owners.failed)
+		c->status = STORE_UNAVAILABLE; /* whose data it is could not be recorded in full */
+	if (raise_read(c, &err) < 0) {
+		fail(c, &err, "taint");
+		return;
+	}
+	c->allowed = true;
+	c->rule = above_ceiling(c) ? "R7" : "R2";
+	c->reason = c->status == STORE_OK ? NULL : failure_reason(c->status);
+	call_record(c, call_finish);
+}
+
+/* An automaton whose owner no row decides is asked before anything runs. */
+static int ask_automaton(struct call *c, bool *allowed, struct err *err)
+{
+	const char *params[PPCE_VALUES_MAX];
+	struct query_values v = template_values(c, params);
+	const struct query_use *u = &c->query->use;
+	struct uses_actor who = call_actor(c);
+	struct monitor_use use = { .event = u->event };
+	*allowed = true;
+	if (!u->set || u->owner.per_row)
+		return 0;
+	strcpy(use.automaton, u->automaton);
+	strcpy(use.category, u->category);
+	if (query_template_text(&u->owner, &v, use.owner, sizeof use.owner, err) < 0) {
+		*allowed = false;
+		return 0;
+	}
+	return uses_allows(c->store->state, c->store->policy, &who, &use, 1, allowed, err);
+}
+
+static void start_rows(struct call *c)
+{
+	static const char *none[PPCE_VALUES_MAX];
+	struct rows_rules rules = { .policy = c->store->policy,
+				    .query = c->query,
+				    .mode = c->instance->monitor.mode,
+				    .instance = c->instance->monitor.label,
+				    .ceiling = c->instance->monitor.ceiling,
+				    .label = c->label,
+				    .permit = c->permit.certificate ? &c->permit : NULL,
+				    .bytes = c->query->bytes < c->head.max ? c->query->bytes : c->head.max };
+	c->params = calloc(PPCE_VALUES_MAX, sizeof *c->params);
+	rules.values = template_values(c, c->params ? c->params : none);
+	rows_init(&c->rows, &rules);
+	c->job.rows = &c->rows;
+}
+
+/* DECIDE, when it is known what certificates permit. */
+static void decide_read(struct call *c)
+{
+	struct flow_verdict v = { .allowed = true };
+	struct err err;
+	bool allowed;
+	if (!c->query->label.per_row)
+		v = monitor_read(&c->instance->monitor, &c->label);
+	if (!v.allowed && !permit_allows(c->store->policy, &c->permit, &c->label)) {
+		call_refuse(c, STORE_DENIED, flow_rule_name(v.rule), "label");
+	} else if (ask_automaton(c, &allowed, &err) < 0) {
+		fail(c, &err, "state");
+	} else if (!allowed) {
+		call_refuse(c, STORE_DENIED, NULL, "automaton");
+	} else {
+		start_rows(c);
+		submit_job(c, on_read);
+	}
+}
+
+static void on_permit(void *ctx, struct authorised *a)
+{
+	struct call *c = ctx;
+	c->permit.authorised = *a;
+	if (c->instance)
+		decide_read(c);
+	else
+		call_free(c);
+}
+
+/* A certificate for this query that the image lists, if there is one. An instance whose label is fixed has no use for
+ * it: it can never stand above its sessions. */
+static const struct certificate *find_permit(const struct call *c)
+{
+	const struct certificates *all = c->store->certificates;
+	const struct instance *i = c->instance;
+	for (size_t k = 0; i->monitor.mode == FLOW_FLOAT && k < certificates_count(all); k++) {
+		const struct certificate *cert = certificates_at(all, k);
+		if (instance_may(i, cert->name) && permit_applies(c->store->policy, cert, i->digest, c->query->name,
+								  &i->monitor.ceiling, clock_unix()))
+			return cert;
+	}
+	return NULL;
+}
+
+static void start_read(struct call *c)
+{
+	struct err err;
+	if (!c->query->label.per_row && make_label(c, &err) < 0) {
+		call_refuse(c, STORE_DENIED, NULL, "label");
+		return;
+	}
+	c->permit.certificate = find_permit(c);
+	if (!c->permit.certificate) {
+		decide_read(c);
+		return;
+	}
+	c->permit.held = certificates_hold(c->store->certificates);
+	authorise_ask(c->store->http, c->store->auth_address, c->permit.certificate->id, on_permit, c);
+}
+
+/* ---- Writes ---- */
+
+static void on_write(struct job *job)
+{
+	struct call *c = call_of(job);
+	if (!c->instance) {
+		call_free(c);
+		return;
+	}
+	c->status = job->status;
+	if (c->blind && c->status != STORE_UNAVAILABLE) {
+		c->status = STORE_OK;
+		job->changed = 0;
+	}
+	if (c->status == STORE_OK && rows_encode_count(job->changed, &c->answer) < 0)
+		c->status = STORE_UNAVAILABLE;
+	if (job->status == STORE_OK) {
+		call_finish(c);
+		return;
+	}
+	c->reason = failure_reason(job->status);
+	call_record(c, call_finish);
+}
+
+static void run_write(struct call *c)
+{
+	if (c->status != STORE_OK)
+		call_finish(c); /* the audit log did not take it */
+	else
+		submit_job(c, on_write);
+}
+
+/* What comes back, a number of rows or a conflict, tells of the data there. So an instance whose label can rise rises to
+ * the label of what it writes; one whose label cannot learns nothing. */
+static int raise_write(struct call *c, struct err *err)
+{
+	struct monitor *m = &c->instance->monitor;
+	c->blind = m->mode == FLOW_FIXED && !label_leq(c->store->policy, &c->label, &m->label);
+	monitor_join(m, &c->label);
+	note_label(c, c->after);
+	return instance_publish(c->instance, err);
+}
+
+static int derive(struct call *c, bool *allowed, struct err *err)
+{
+	struct uses_actor who = call_actor(c);
+	*allowed = true;
+	if (!c->store->automata && !c->instance->monitor.nuses)
+		return 0;
+	return uses_derive(c->store->state, c->store->policy, &who, &c->instance->monitor, c->query->object, allowed,
+			   err);
+}
+
+static void start_write(struct call *c)
+{
+	struct err err;
+	bool allowed;
+	if (make_label(c, &err) < 0) {
+		call_refuse(c, STORE_DENIED, NULL, "label");
+		return;
+	}
+	owners_add_label(&c->owners, c->store->policy, &c->label);
+	struct flow_verdict v = monitor_write(&c->instance->monitor, &c->label);
+	if (!v.allowed) {
+		call_refuse(c, STORE_DENIED, flow_rule_name(v.rule), "label");
+	} else if (derive(c, &allowed, &err) < 0) {
+		fail(c, &err, "state");
+	} else if (!allowed) {
+		call_refuse(c, STORE_DENIED, NULL, "automaton");
+	} else if (raise_write(c, &err) < 0) {
+		fail(c, &err, "taint");
+	} else {
+		c->allowed = true;
+		c->rule = "R3";
+		c->status = STORE_OK;
+		call_record(c, run_write);
+	}
+}
+
+/* ---- TICKET, DECODE, FIND ---- */
+
+static void start_query(struct call *c)
+{
+	c->query = queries_find(c->store->queries, c->view.name);
+	c->event = c->head.verb == STORE_WRITE ? "write" : "read";
+	if (!c->query || c->query->write != (c->head.verb == STORE_WRITE) ||
+	    !query_app_may(c->query, c->instance->monitor.app) || !instance_may(c->instance, c->view.name)) {
+		c->query = NULL;
+		call_refuse(c, STORE_UNKNOWN, NULL, "unknown");
+	} else if (check_params(c) < 0) {
+		c->status = STORE_INVALID; /* nothing was decided: nothing to record */
+		call_finish(c);
+	} else if (c->query->write) {
+		start_write(c);
+	} else {
+		start_read(c);
+	}
+}
+
+static void bad_ticket(struct call *c, enum ticket_verdict v)
+{
+	c->store->bad_tickets++;
+	if (v == TICKET_FORGED || v == TICKET_FOREIGN)
+		c->instance->bad_tickets++;
+	log_warn("instance %s of %s sent a ticket that is %s", c->instance->monitor.uuid, c->instance->monitor.app,
+		 ticket_verdict_code(v));
+	c->event = "call";
+	call_refuse(c, STORE_DENIED, NULL, ticket_verdict_code(v));
+}
+
+static void dispatch(struct call *c)
+{
+	if (call_decode(c->payload, c->head.length, &c->view) < 0) {
+		c->status = STORE_INVALID;
+		call_finish(c);
+		return;
+	}
+	c->object = c->view.name;
+	switch (c->head.verb) {
+	case STORE_QUERY:
+	case STORE_WRITE:
+		start_query(c);
+		break;
+	case STORE_DECLASSIFY:
+		declassify_start(c);
+		break;
+	default:
+		c->status = STORE_INVALID;
+		call_finish(c);
+	}
+}
+
+void call_start(struct instance *i)
+{
+	struct err err;
+	struct call *c = calloc(1, sizeof *c);
+	if (!c) {
+		instance_reply(i, STORE_UNAVAILABLE, &(struct buf){ 0 });
+		return;
+	}
+	c->store = i->store;
+	c->instance = i;
+	c->head = i->head;
+	c->payload = i->payload; /* ours from now on, with its share of payload_bytes */
+	i->payload = NULL;
+	i->call = c;
+	c->answer.cap = PPCE_DATA_BYTES_MAX;
+	enum ticket_verdict v = monitor_ticket(&i->monitor, &c->store->key, &c->head.ticket, now_ms());
+	if (v != TICKET_OK) {
+		bad_ticket(c, v);
+		return;
+	}
+	c->known = true;
+	note_label(c, c->before);
+	if (instance_publish(i, &err) < 0)
+		fail(c, &err, "taint");
+	else
+		dispatch(c);
+}
+
+void call_abandon(struct call *c)
+{
+	c->instance = NULL;
+	atomic_store(&c->job.cancelled, true);
+}
