@@ -42,6 +42,7 @@ void grant_record(const struct grant *g, struct grant_words *words, struct audit
 	snprintf(words->path, sizeof words->path, "/v1/grants/%s", g->id);
 	snprintf(words->tag, sizeof words->tag, "%s/%s", g->owner, g->category);
 	r->path = words->path;
+	r->owners = words->tag;
 	if (!r->reason || !*r->reason)
 		r->reason = g->reason;
 }
@@ -152,6 +153,8 @@ static int write_record(struct auth *a, const struct caller *c, const struct gra
 
 	caller_record(c, &r);
 	grant_record(&g->grant, &words, &r);
+	if (db_epoch(a->db, &r.epoch, err))
+		return -1;
 	if (audit_exchange(a, g->call->x, &r))
 		return err_set(err, ERR_UNAVAILABLE, "the audit log takes no records, so nothing was changed");
 	return 0;

@@ -238,9 +238,10 @@ static void login_succeed(struct login *l)
 	struct auth *a = l->auth;
 	char token[TOKEN_TEXT_SIZE];
 	struct err err;
+	uint64_t epoch;
 	json_t *body;
 
-	if (login_store(l, token, &err)) {
+	if (db_epoch(a->db, &epoch, &err) || login_store(l, token, &err)) {
 		login_answer_failed(l, err.text);
 	} else if (audit_exchange(a, l->call->x,
 				  &(struct audit_record){ .event = "login",
@@ -252,6 +253,7 @@ static void login_succeed(struct login *l)
 							  .label = s->ceiling,
 							  .address = s->address,
 							  .status = 200,
+							  .epoch = epoch,
 							  .rule = flow_rule_name(FLOW_R0_SESSION) })) {
 		session_remove(a->db, s->token_hash, &err);
 		login_answer_failed(l, "no audit record");

@@ -90,6 +90,7 @@ static void write_record(struct withdrawal *w)
 	if (!w->expired)
 		caller_record(&w->caller, &r);
 	grant_record(&w->grant, &words, &r);
+	db_epoch(w->auth->db, &r.epoch, NULL);
 	w->audited = !audit_write(w->auth->audit, &r, &err);
 	if (!w->audited)
 		log_error("the audit log does not take a record: %s", err.text);

@@ -10,7 +10,7 @@
 
 #define STATUS_CALL_MS 1000u
 
-static const char *const daemons[] = { "audit", "auth", "vmmd", "proxy", NULL };
+static const char *const daemons[] = { "audit", "store", "auth", "vmmd", "proxy", NULL };
 
 /* The first line of DIR/run/NAME, "" if there is none. */
 static void run_file(const struct cli *c, const char *name, char *out, size_t size)

@@ -27,7 +27,7 @@
 #define READY_POLL_MS 10
 #define START_DEATHS 5 /* so many deaths of one daemon before the first ready end `up` */
 
-enum { AUDIT, AUTH, VMMD, PROXY, CHILDREN };
+enum { AUDIT, STORE, AUTH, VMMD, PROXY, CHILDREN };
 
 struct up {
 	struct cli *c;
@@ -110,7 +110,7 @@ static int catch_signals(struct up *u, struct err *err)
 static int start_all(struct up *u, struct err *err)
 {
 	static const char *const names[CHILDREN] = {
-		[AUDIT] = "audit", [AUTH] = "auth", [VMMD] = "vmmd", [PROXY] = "proxy"
+		[AUDIT] = "audit", [STORE] = "store", [AUTH] = "auth", [VMMD] = "vmmd", [PROXY] = "proxy"
 	};
 	char path[512];
 

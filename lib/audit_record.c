@@ -72,28 +72,39 @@ static size_t spell(const unsigned char **p, char out[8])
 	return 6;
 }
 
-void audit_put_string(struct buf *b, const char *text, size_t max)
+/* Does the whole text take at most `max` bytes? */
+static bool fits(const char *text, size_t max)
 {
 	const unsigned char *p = (const unsigned char *)text;
-	size_t start = b->len;
+	size_t len = 2;
+	char out[8];
+	while (*p && len <= max)
+		len += spell(&p, out);
+	return len <= max;
+}
+
+void audit_put_string(struct buf *b, const char *text, size_t max)
+{
+	static const char mark[] = "\xe2\x80\xa6";
+	const unsigned char *p = (const unsigned char *)text;
+	bool cut = max != SIZE_MAX && !fits(text, max);
+	size_t room = cut ? max - 2 - (sizeof mark - 1) : SIZE_MAX;
 	char out[8];
 	buf_append(b, "\"", 1);
 	while (*p && !b->failed) {
 		const unsigned char *plain = p;
-		while (*p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\' &&
-		       b->len - start + (size_t)(p - plain) + 5 < max)
+		while (*p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\' && (size_t)(p - plain) < room)
 			p++;
 		buf_append(b, plain, (size_t)(p - plain));
-		if (!*p)
+		room -= (size_t)(p - plain);
+		size_t n = *p ? spell(&p, out) : 0;
+		if (n > room)
 			break;
-		size_t n = spell(&p, out);
-		/* Room for the mark and the quote, or for just the quote when this is the last character. */
-		if (b->len - start + n + (*p ? 4 : 1) > max) {
-			buf_puts(b, "\xe2\x80\xa6");
-			break;
-		}
 		buf_append(b, out, n);
+		room -= n;
 	}
+	if (cut)
+		buf_puts(b, mark);
 	buf_append(b, "\"", 1);
 }
 

@@ -14,6 +14,7 @@ struct connection {
 	sqlite3 *db;
 	const struct queries *queries;
 	struct job *job; /* running */
+	bool broken;
 	sqlite3_stmt *statement[];
 };
 
@@ -120,7 +121,9 @@ static enum store_status fail(struct connection *c, const struct job *job, int r
 	enum store_status status = status_of(rc);
 	if (status == STORE_UNAVAILABLE) /* SQLite's text can quote the data */
 		log_error("query %s: %s", job->query ? job->query->name : "(probe)", sqlite3_errstr(rc));
-	(void)c;
+	rc &= 0xff;
+	c->broken = c->broken || rc == SQLITE_IOERR || rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB ||
+		    rc == SQLITE_CANTOPEN || rc == SQLITE_FULL || rc == SQLITE_READONLY;
 	return status;
 }
 
@@ -142,8 +145,10 @@ static sqlite3_stmt *prepare(struct connection *c, const struct query *q)
 	const char *tail = "";
 	if (*s)
 		return *s;
-	if (sqlite3_prepare_v3(c->db, q->sql, -1, SQLITE_PREPARE_PERSISTENT, s, &tail) != SQLITE_OK) {
+	int rc = sqlite3_prepare_v3(c->db, q->sql, -1, SQLITE_PREPARE_PERSISTENT, s, &tail);
+	if (rc != SQLITE_OK) {
 		log_error("query %s: %s", q->name, sqlite3_errmsg(c->db));
+		fail(c, c->job, rc);
 		return NULL;
 	}
 	if (!*s || *tail || !parameters_ours(q, *s)) {
@@ -268,7 +273,7 @@ static bool run(void *connection, struct job *job)
 		}
 	}
 	c->job = NULL;
-	return job->status != STORE_UNAVAILABLE;
+	return !c->broken;
 }
 
 const struct database_ops database_sqlite = {

@@ -72,7 +72,7 @@ static void run(struct worker *w, struct job *job)
 		w->pool->ops->close(w->connection);
 		w->connection = NULL;
 	}
-	atomic_store(&w->pool->usable, job->status != STORE_UNAVAILABLE);
+	atomic_store(&w->pool->usable, w->connection != NULL);
 }
 
 static void *work(void *arg)

@@ -122,6 +122,9 @@ static bool store_ends(struct guest *g, const struct call *call, uint64_t deadli
 			*end = GUEST_STORE_FAULT;
 			snprintf(g->reason, sizeof g->reason, "the store sent a malformed reply");
 			return true;
+		case STORE_CLOSED:
+			g->store_lost = true;
+			break;
 		case STORE_ANSWERED:
 			break;
 		}

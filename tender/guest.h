@@ -21,6 +21,7 @@ struct guest {
 	struct snapshot snapshot;
 	guest_log_fn *log;
 	int store;		       /* socket to the store, -1: none. Owned by the guest */
+	bool store_lost;	       /* the store has closed it: this instance has no use any more */
 	const struct ticket *ticket;   /* of the request that is being served with a store, else NULL */
 	char reason[PPCE_REASON_SIZE]; /* after GUEST_CRASHED: why, for operators */
 	unsigned log_budget;	       /* lines left in this request; more are dropped */

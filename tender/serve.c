@@ -151,12 +151,15 @@ static int answer(struct guest *g, int fd, const struct incoming *in, enum contr
 		.code = stats->requests ? 0 : g->create_us,
 		.clone_us = stats->requests ? 0 : g->clone_us,
 	};
-	if (reset == CONTROL_RESET_NONE)
-		h.flags = FRAME_FLAG_READY;
-	if (reset == CONTROL_RESET_DISCARD)
+	if (reset == CONTROL_RESET_DISCARD || g->store_lost)
 		h.flags = FRAME_FLAG_LAST;
+	else if (reset == CONTROL_RESET_NONE)
+		h.flags = FRAME_FLAG_READY;
 	stats->requests++;
-	return send_frame(fd, &h, g->vm.response) < 0 ? 1 : 0;
+	int sent = send_frame(fd, &h, g->vm.response);
+	if (g->store_lost) /* the guest was told; the next request deserves an instance that works */
+		return err_set(err, ERR_UNAVAILABLE, "the store closed this instance's socket");
+	return sent < 0 ? 1 : 0;
 }
 
 static int make_pristine(struct guest *g, int fd, uint32_t id, struct tender_stats *stats, struct err *err)

@@ -78,7 +78,7 @@ static bool reply_valid(const struct store_reply *r, uint32_t max)
 static enum store_end not_done(enum transfer t, int64_t *result)
 {
 	*result = -(int64_t)STORE_UNAVAILABLE;
-	return t == TRANSFER_OVERDUE ? STORE_OVERDUE : STORE_ANSWERED;
+	return t == TRANSFER_OVERDUE ? STORE_OVERDUE : STORE_CLOSED;
 }
 
 enum store_end store_exchange(int fd, const struct store_request *request, const struct ticket *ticket,

@@ -12,6 +12,7 @@
 
 enum store_end {
 	STORE_ANSWERED,	 /* *result is what the guest gets: bytes of the answer, or minus an enum store_status */
+	STORE_CLOSED,	 /* the store has closed the socket: *result is -STORE_UNAVAILABLE */
 	STORE_OVERDUE,	 /* the deadline passed; the socket is out of step and must not be used again */
 	STORE_MALFORMED, /* the reply breaks the protocol; the same */
 };
@@ -24,8 +25,8 @@ struct store_request {
 	uint32_t max;	 /* bytes at `data`, at most PPCE_DATA_BYTES_MAX */
 };
 
-/* One call and its answer. A store that has gone makes -STORE_UNAVAILABLE; `data` may then hold part of an answer, which
- * the store had accounted for before it sent the first byte. */
+/* One call and its answer. After STORE_CLOSED `data` may hold part of an answer, which the store had accounted for before
+ * it sent the first byte. */
 enum store_end store_exchange(int fd, const struct store_request *request, const struct ticket *ticket,
 			      uint64_t deadline_ns, int64_t *result);
 

@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 import threading
 
+import audit_daemon
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
 MESSAGE = struct.Struct("=IIQqQ32s37s65s33s1024s1024s65s")
@@ -112,18 +114,19 @@ class Proxy:
 
 
 class Auth:
-    """One ppce-auth. `settings` are keys of the config's section auth."""
+    """One ppce-auth, and the ppce-audit that it needs. `settings` are keys of the config's section auth."""
 
     def __init__(self, directory=None, policy=POLICY, start=True, preexec=None, **settings):
         self.dir = directory or tempfile.mkdtemp(prefix="ppce-auth-")
         self.own_dir = directory is None
-        self.process = None
+        self.process = self.auditor = None
         self.log = ""
         self.preexec = preexec
         os.makedirs(self.dir, exist_ok=True)
         self.configure(policy, **settings)
         if start:
             try:
+                self.auditor = audit_daemon.AuditDaemon(self.dir)
                 self.start()
             except BaseException:
                 self.clean_up()
@@ -191,6 +194,8 @@ class Auth:
     def clean_up(self):
         if self.process:
             self.kill()
+        if self.auditor:
+            self.auditor.clean_up()
         if self.own_dir:
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -250,7 +255,7 @@ class Auth:
         raise KeyError(name)
 
     def audit(self):
-        return [json.loads(line) for line in open(self.path("log/audit.jsonl"), encoding="utf-8")]
+        return self.auditor.records()
 
     def proxy(self):
         return Proxy(self.path("run/auth-session.sock"))

@@ -95,19 +95,25 @@ def test_a_full_disk_is_said_and_survived():
 def test_no_login_without_an_audit_record():
     with Auth() as a:
         a.add("ann")
-        # Room for the database (its log is rewritten in place), none for the audit log.
-        size = os.path.getsize(a.path("log/audit.jsonl"))
-        with open(a.path("log/audit.jsonl"), "ab") as f:
-            f.truncate(64 << 20)
-        soft, hard = resource.prlimit(a.process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(a.process.pid, resource.RLIMIT_FSIZE, (32 << 20, hard))
+        soft, hard = resource.prlimit(a.auditor.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(a.auditor.process.pid, resource.RLIMIT_FSIZE, (0, hard))
         assert a.try_login("ann").status == 503
         assert a.try_login("ann", "wrong password").status == 503
         assert a.call("GET", "/v1/sessions").json()["sessions"] == []
-        resource.prlimit(a.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
-        os.truncate(a.path("log/audit.jsonl"), size)
+        resource.prlimit(a.auditor.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
         a.login("ann")
         assert len([r for r in a.audit() if r["event"] == "login"]) == 1
+
+
+def test_no_login_without_the_audit_log():
+    with Auth() as a:
+        a.add("ann")
+        a.auditor.kill()
+        assert a.try_login("ann").status == 503
+        assert a.call("GET", "/v1/sessions").json()["sessions"] == []
+        a.auditor.start()
+        a.login("ann")
+        assert [r["event"] for r in a.audit()] == ["user-add", "login"]
 
 
 def damaged_header(path):

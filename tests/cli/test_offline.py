@@ -36,7 +36,7 @@ def made(tmp_path):
     return directory
 
 
-VERBS = re.findall(r"^  ([a-z]+(?: [a-z]+)?) ", ppce("--help").stdout.partition("\nVerbs")[2].partition("\nEverywhere")[0], re.M) \
+VERBS = re.findall(r"^  ([a-z]+(?: [a-z-]+)?) ", ppce("--help").stdout.partition("\nVerbs")[2].partition("\nEverywhere")[0], re.M) \
     if PPCE.exists() else []
 
 
@@ -44,7 +44,8 @@ def test_the_help_lists_every_verb():
     assert ppce("help").stdout == ppce("--help").stdout
     for verb in ("init", "up", "image add", "image ls", "image rm", "app add", "app ls", "app rm", "user add", "user ls",
                  "user passwd", "user rm", "start", "ps", "stop", "logs", "pool ls", "pool set", "session ls",
-                 "session rm", "explain", "config check", "doctor", "status", "events", "version", "audit tail"):
+                 "session rm", "explain", "config check", "doctor", "status", "events", "version", "audit tail",
+                 "audit who-saw", "audit verify", "audit prove", "audit check-proof"):
         assert verb in VERBS
 
 
@@ -200,14 +201,18 @@ def test_doctor_finds_a_bad_configuration(made):
     assert any(row["state"] == "fail" and "ppce.yaml:1" in row["found"] for row in json.loads(done.stdout)["findings"])
 
 
-def write_log(made, *lines):
-    (made / "log/audit.jsonl").write_text("".join(line + "\n" for line in lines))
+def write_log(made, *records):
+    """A data file as the log would have it, without signature and tiles: `tail` only reads."""
+    (made / "log/audit/data").mkdir()
+    lines = [json.dumps({"allowed": True, "daemon": "proxy", "event": "request", "time": f"t{n}", "seq": n, **record},
+                        sort_keys=True, separators=(",", ":"), ensure_ascii=False) for n, record in enumerate(records)]
+    (made / "log/audit/data/00000000000000000000.jsonl").write_text("".join(line + "\n" for line in lines))
 
 
 def test_audit_tail_filters(made):
-    lines = [{"time": f"t{n}", "event": "request", "actor": user, "app": app, "allowed": allowed, "request_id": f"r{n}"}
-             for n, (user, app, allowed) in enumerate([("ann", "x", True), ("bob", "x", False), ("ann", "y", False)])]
-    write_log(made, *map(json.dumps, lines))
+    write_log(made, *({"actor": user, "app": app, "allowed": allowed, "request_id": f"r{n}"} for n, (user, app, allowed)
+                      in enumerate([("ann", "x", True), ("bob", "x", False), ("ann", "y", False)])))
+
     def ids(*args):
         return [row["request_id"] for row in json.loads(ppce("audit", "tail", "-C", made, "-o", "json", *args).stdout)]
     assert ids() == ["r0", "r1", "r2"]
@@ -220,10 +225,53 @@ def test_audit_tail_filters(made):
 
 
 def test_audit_tail_survives_a_torn_line_and_hostile_text(made):
-    write_log(made, json.dumps({"actor": "a\x1b[31m\x9b1m", "request_id": "r0"}), '{"actor": "torn')
-    done = ppce("audit", "tail", "-C", made)
-    assert done.returncode == 1 and "1 lines" in done.stderr
+    write_log(made, {"actor": "a\x1b[31m\x9b1m", "request_id": "r0"})
+    with open(made / "log/audit/data/00000000000000000000.jsonl", "a") as f:
+        f.write('{"actor": "torn')
+    done = ppce("audit", "tail", "-C", made)  # a record that is just being written
+    assert done.returncode == 0
     assert "r0" in done.stdout and "\x1b" not in done.stdout and "\x9b" not in done.stdout
+    with open(made / "log/audit/data/00000000000000000000.jsonl", "a") as f:
+        f.write('\n')
+    done = ppce("audit", "tail", "-C", made)
+    assert done.returncode == 1 and "1 damaged" in done.stderr and "r0" in done.stdout
+
+
+def test_audit_tail_of_a_platform_that_never_ran(made):
+    assert json.loads(ppce("audit", "tail", "-C", made, "-o", "json").stdout) == []
+    fails(3, "no audit log yet", "audit", "verify", "-C", made)
+    fails(78, "nowhere", "audit", "tail", "-C", made / "nowhere")
+
+
+def test_who_saw(made):
+    write_log(made,
+              {"actor": "tina", "class": "trainer", "event": "read", "app": "records", "object": "team", "rule": "R2",
+               "owners": "p7/training,p8/medical", "category": "raw", "purpose": "plan", "time": "2025-01-01T08:00:00.1Z"},
+              {"actor": "tina", "event": "read", "owners": "p77/training", "time": "2025-01-02T08:00:00.1Z"},
+              {"actor": "rob", "event": "declassify", "owners": "ALL", "category": "aggregate",
+               "time": "2025-01-03T08:00:00.1Z"},
+              {"actor": "eve", "event": "read", "owners": "p7/medical", "allowed": False, "reason": "denied", "rule": "R2",
+               "time": "2025-01-04T08:00:00.1Z"},
+              {"actor": "ann", "owners": "x/p7,p7", "time": "2025-01-05T08:00:00.1Z"})
+
+    def rows(*args):
+        return json.loads(ppce("audit", "who-saw", "p7", "-C", made, "-o", "json", *args).stdout)
+
+    first, second, third = rows()
+    assert {k: first[k] for k in ("who", "role", "app", "object", "category", "purpose", "outcome", "rule", "seq")} == {
+        "who": "tina", "role": "trainer", "app": "records", "object": "team", "category": "raw", "purpose": "plan",
+        "outcome": "allowed", "rule": "R2", "seq": 0}
+    assert second["who"] == "rob" and second["category"] == "aggregate"
+    assert (third["who"], third["outcome"], third["reason"]) == ("eve", "refused", "denied")
+    assert [r["seq"] for r in rows("--from", "2025-01-03")] == [2, 3]
+    assert [r["seq"] for r in rows("--to", "2025-01-03")] == [0, 2]
+    assert [r["seq"] for r in rows("--from", "2025-01-03T09:00", "--to", "2025-01-04T08:00:00Z")] == [3]
+    assert rows("--to", "2024-12-31") == []
+    table = ppce("audit", "who-saw", "p7", "-C", made).stdout
+    assert "refused" in table and "trainer" in table and "p77" not in table
+    for bad in ("2025", "2025-1-1", "yesterday", "2025-01-01T", "2025-01-01 08:00"):
+        fails(2, "--from", "audit", "who-saw", "p7", "--from", bad, "-C", made)
+    fails(2, "no name", "audit", "who-saw", "p7/training", "-C", made)
 
 
 def test_no_colour_where_nobody_looks(made):

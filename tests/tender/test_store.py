@@ -10,8 +10,8 @@ import pytest
 
 from fake_store import (CONFLICT, DENIED, OK, TICKET, UNAVAILABLE, WRITE, DECLASSIFY, QUERY, changed, make_ticket,
                         release, rows)
-from tender import (BUILD, CRASHED, DEADLINE, FLAG_TICKET, FRAME, INTERNAL, MAGIC, PAGE, REQUEST, RESET_NONE,
-                    RESET_PRISTINE, TOO_LARGE, Answer, Lost, Tender, backends, encode_request)
+from tender import (BUILD, CRASHED, DEADLINE, FLAG_LAST, FLAG_TICKET, FRAME, INTERNAL, MAGIC, PAGE, REQUEST, RESET_NONE,
+                    RESET_PRISTINE, RESPONSE, TOO_LARGE, Answer, Lost, Tender, backends, encode_request)
 
 IMAGE = BUILD / "tests" / "guest" / "store"
 DATA_MAX = 32 << 10  # the image's data_kib
@@ -176,13 +176,24 @@ def test_an_image_without_queries_has_no_buffer_and_no_store(backend):
     os.close(snapshot)
 
 
-def test_the_store_closes(tender):
-    tender.send_frame(encode_request(path="/query"))
-    tender.store.receive()
-    tender.store.close()
-    assert "not available" in tender.finish().text
-    for path in ("/query", "/write", "/declassify"):
-        assert "not available" in tender.call(path).text
+def last_answer(tender):
+    """The instance tells its guest, answers once more and ends, so that the next request finds one that works."""
+    kind, flags, _, payload, _ = tender.read_frame()
+    assert (kind, flags) == (RESPONSE, FLAG_LAST)
+    assert tender.end_reason() == "the store closed this instance's socket"
+    return Answer(payload).text
+
+
+@pytest.mark.parametrize("path", ["/query", "/write", "/declassify"])
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_the_store_closes(tender, path, when):
+    if when == "before":
+        tender.store.close()
+    tender.send_frame(encode_request(path=path))
+    if when == "during":
+        tender.store.receive()
+        tender.store.close()
+    assert "not available" in last_answer(tender)
 
 
 def test_the_store_closes_in_the_middle_of_a_reply(tender):
@@ -190,7 +201,7 @@ def test_the_store_closes_in_the_middle_of_a_reply(tender):
     tender.store.receive()
     tender.store.reply(b"half", length=8)
     tender.store.close()
-    assert tender.finish().text == f"-{UNAVAILABLE} "
+    assert last_answer(tender) == f"-{UNAVAILABLE} "
 
 
 # --- a store that does wrong ---
