@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
-#include "policy/policy.h"
+#include "policy/queries.h"
+
+/* A platform without queries.yaml has no queries. */
+static struct queries *load_queries(const struct policy *p, const char *path, struct err *err)
+{
+	return access(path, F_OK) < 0 && errno == ENOENT ? queries_parse(p, path, "", 0, err)
+							 : queries_load(p, path, err);
+}
 
 static int check(struct cli *c, struct err *err)
 {
@@ -13,12 +22,19 @@ static int check(struct cli *c, struct err *err)
 	struct policy *p = policy_load(config_path(&config, "policy.yaml", path, sizeof path), err);
 	if (!p)
 		return -1;
-	json_t *found = json_pack("{s:s, s:s, s:I, s:I}", "dir", config.dir, "listen", config.listen, "axes",
-				  (json_int_t)policy_axes(p), "classes", (json_int_t)policy_classes(p));
+	struct queries *q = load_queries(p, config_path(&config, "queries.yaml", path, sizeof path), err);
+	if (!q) {
+		policy_free(p);
+		return -1;
+	}
+	json_t *found = json_pack("{s:s, s:s, s:I, s:I, s:I}", "dir", config.dir, "listen", config.listen, "axes",
+				  (json_int_t)policy_axes(p), "classes", (json_int_t)policy_classes(p), "queries",
+				  (json_int_t)q->n);
+	queries_free(q);
 	policy_free(p);
 	cli_print_object(c, found);
 	json_decref(found);
-	cli_note(c, "ppce.yaml and policy.yaml are valid");
+	cli_note(c, "ppce.yaml, policy.yaml and queries.yaml are valid");
 	return 0;
 }
 
@@ -37,7 +53,7 @@ static int version(struct cli *c, struct err *err)
 const struct cli_verb cli_config_verbs[] = {
 	{ .name = "config check",
 	  .args = "",
-	  .summary = "Check ppce.yaml and policy.yaml; exit code 78 and the line at fault if one is bad",
+	  .summary = "Check ppce.yaml, policy.yaml and queries.yaml; exit code 78 and the line at fault if one is bad",
 	  .detail = "  ppce config check -C /srv/ppce\n",
 	  .run = check },
 	{ 0 },

@@ -180,7 +180,8 @@ static int init(struct cli *c, struct err *err)
 const struct cli_verb cli_init_verbs[] = {
 	{ .name = "init",
 	  .args = "[DIR]",
-	  .summary = "Make the directory of a new platform: commented ppce.yaml and policy.yaml, secrets, empty state",
+	  .summary = "Make the directory of a new platform: commented ppce.yaml, policy.yaml and queries.yaml, "
+		     "secrets, empty state",
 	  .detail = "  ppce init /srv/ppce\n"
 		    "  ppce init /tmp/try --dev\n"
 		    "  ppce init /srv/ppce --policy hospital.yaml\n\n"

@@ -225,7 +225,8 @@ const struct cli_verb cli_up_verbs[] = {
 	  .summary = "Run the platform in the foreground; prints one line with the URL when it is ready",
 	  .detail = "  ppce up -C /srv/ppce\n"
 		    "  ppce up -C /tmp/try --listen 127.0.0.1:0      any free port, named in the ready line\n\n"
-		    "Runs ppce-audit, ppce-auth, ppce-vmmd and ppce-proxy and starts each again if it dies. SIGTERM or "
+		    "Runs ppce-audit, ppce-store, ppce-auth, ppce-vmmd and ppce-proxy and starts each again if it "
+		    "dies. SIGTERM or "
 		    "Ctrl-C ends\n"
 		    "all of them; instances end with them. Log lines go to standard error.\n",
 	  .options = { { "listen", "ADDR:PORT", "listen here instead of ppce.yaml's `listen`; port 0: any free one",
