@@ -67,7 +67,7 @@ static int make_release(struct call *c, struct err *err)
 		head.length = (uint32_t)strlen(text);
 		memcpy(head.request_id, c->head.ticket.request_id, sizeof head.request_id);
 		memcpy(head.certificate, k->name, sizeof head.certificate);
-		release_sign(&c->store->key, &head, text);
+		release_seal(&head, text, c->store->key);
 		buf_append(&c->answer, &head, sizeof head);
 		rc = buf_append(&c->answer, text, head.length);
 	}

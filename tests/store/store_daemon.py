@@ -348,7 +348,7 @@ class Tender:
                            (instance or self.name).encode(), (app or self.app).encode(), user.encode(), cls.encode(),
                            str(uuid.uuid4()).encode(), purpose.encode(), (request or f"request-{seq}").encode(),
                            label.encode(), ceiling.encode(), b"")[:-34]
-        return body + hashlib.blake2b(body, digest_size=32, key=key).digest() + b"\0\0"
+        return body + hashlib.blake2b(b"ticket 1" + body, digest_size=32, key=key).digest() + b"\0\0"
 
     def request(self, **fields):
         """The next request: its ticket is used by the calls that follow."""
