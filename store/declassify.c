@@ -94,7 +94,6 @@ static void release_value(struct call *c)
 		return;
 	}
 	memcpy(c->after, c->before, sizeof c->after); /* the instance stays where it is */
-	owners_add_label(&c->owners, c->store->policy, &c->instance->monitor.label);
 	c->allowed = true;
 	c->rule = "R7";
 	c->status = STORE_OK;
@@ -112,6 +111,7 @@ static void on_authorised(void *ctx, struct authorised *a)
 		call_end_abandoned(c);
 		return;
 	}
+	owners_add_label(&c->owners, c->store->policy, &c->instance->monitor.label);
 	struct uses_actor who = call_actor(c);
 	struct flow_verdict v = judge(c, &group);
 	c->nrows = group;

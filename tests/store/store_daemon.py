@@ -441,6 +441,7 @@ class Store:
         self.write("policy.yaml", policy)
         self.write("queries.yaml", f'database: "{database}"\nqueries:\n{queries}')
         self.write("secrets/ticket.key", KEY.hex() + "\n")
+        os.chmod(self.path("secrets/ticket.key"), 0o600)
         if sql:
             with sqlite3.connect(self.path("state/data.db")) as db:
                 db.executescript(sql)
