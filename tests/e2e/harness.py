@@ -180,6 +180,15 @@ class Platform:
         settings = {"auth.argon2_memory_mib": 8, "auth.argon2_passes": 1, "vmmd.backend": backend}
         self.configure({**settings, **(config or {})})
 
+    @classmethod
+    def existing(cls, directory, build=None):
+        """One that `ppce init` has made already."""
+        p = cls.__new__(cls)
+        p.dir, p.build = pathlib.Path(directory), pathlib.Path(build or build_dir())
+        p.bin, p.backend, p.process = p.build / "bin", "auto", None
+        p.url = p.host = p.port = p.ready_line = None
+        return p
+
     def configure(self, settings):
         path = self.dir / "ppce.yaml"
         text = path.read_text()
