@@ -9,6 +9,7 @@
 #include "auth/db.h"
 #include "auth/hasher.h"
 #include "auth/lookup.h"
+#include "auth/outbox.h"
 #include "auth/throttle.h"
 #include "lib/audit.h"
 #include "lib/config.h"
@@ -25,6 +26,8 @@ struct auth {
 	struct throttle *by_user, *by_address;
 	struct hasher *hasher;
 	struct lookup *lookup;
+	struct outbox *outbox;
+	uv_timer_t expiry;	  /* withdraw.c */
 	uint8_t decoy_secret[32]; /* chooses what an unknown name is checked against; new at each start */
 	int64_t audited_refusal;  /* last second in which a throttled try was written to the audit log */
 	uint64_t logins[LOGIN_OUTCOMES];
@@ -41,6 +44,15 @@ void users_post(struct rest_call *call);
 void users_patch(struct rest_call *call);
 void users_delete(struct rest_call *call);
 void users_end_sessions(struct rest_call *call);
+
+void grants_list(struct rest_call *call); /* rest_grants.c */
+void grants_get(struct rest_call *call);
+void grants_put(struct rest_call *call);
+void grants_delete(struct rest_call *call);
+void authorisations_get(struct rest_call *call);
+void glass_break(struct rest_call *call); /* rest_glass.c */
+void glass_review(struct rest_call *call);
+void erase_post(struct rest_call *call);
 
 /* rest_api.c: the route table; `ctx` of every call is the struct auth. */
 void rest_api_config(struct auth *a, struct rest_config *out);

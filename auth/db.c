@@ -9,8 +9,8 @@
 #include "lib/log.h"
 
 #define DB_APPLICATION 0x50504341 /* "PPCA" in the file's header: tells our file from any other */
-#define DB_VERSION 1
-#define DB_STATEMENTS 48
+#define DB_VERSION 2
+#define DB_STATEMENTS 96
 #define DB_BUSY_MS 250 /* somebody makes a backup; the loop's thread must not stand still for longer */
 
 static const char schema_1[] =
@@ -24,6 +24,22 @@ static const char schema_1[] =
 	"CREATE INDEX sessions_expires ON sessions (expires);"
 	"CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), writes INTEGER NOT NULL) STRICT;"
 	"INSERT INTO probe VALUES (1, 0);";
+
+/* `ended` 0: the grant lives. A break-glass that has ended stays until it was reviewed. */
+static const char schema_2[] =
+	"CREATE TABLE grants (id TEXT PRIMARY KEY, owner TEXT NOT NULL, category TEXT NOT NULL, grantee TEXT NOT NULL,"
+	" purpose TEXT NOT NULL, kind INTEGER NOT NULL, reason TEXT NOT NULL, actor TEXT NOT NULL,"
+	" created INTEGER NOT NULL, until INTEGER NOT NULL, ended INTEGER NOT NULL, reviewed INTEGER NOT NULL,"
+	" reviewer TEXT NOT NULL) STRICT;"
+	"CREATE INDEX grants_grantee ON grants (grantee);"
+	"CREATE INDEX grants_owner ON grants (owner);"
+	"CREATE INDEX grants_until ON grants (until) WHERE ended = 0 AND until > 0;"
+	"CREATE INDEX users_class ON users (class);"
+	"CREATE TABLE epoch (id INTEGER PRIMARY KEY CHECK (id = 1), value INTEGER NOT NULL) STRICT;"
+	"INSERT INTO epoch VALUES (1, 1);"
+	"CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL) STRICT;";
+
+static const char *const schemas[DB_VERSION] = { schema_1, schema_2 };
 
 struct db {
 	sqlite3 *handle;
@@ -116,7 +132,9 @@ static int db_migrate(struct db *db, int version, struct err *err)
 			 DB_VERSION);
 	if (db_exec(db, "BEGIN IMMEDIATE", err))
 		return -1;
-	if (db_exec(db, schema_1, err) || db_exec(db, mark, err)) {
+	while (version < DB_VERSION && !db_exec(db, schemas[version], err))
+		version++;
+	if (version < DB_VERSION || db_exec(db, mark, err)) {
 		db_rollback(db);
 		return -1;
 	}
@@ -302,6 +320,27 @@ int db_text(sqlite3_stmt *s, int column, char *out, size_t size, struct err *err
 		memcpy(out, text, len);
 	out[len] = 0;
 	return 0;
+}
+
+int db_epoch(struct db *db, uint64_t *out, struct err *err)
+{
+	sqlite3_stmt *s = db_prepare(db, "SELECT value FROM epoch", err);
+	int rc = s ? db_fetch(db, s, err) : -1;
+
+	if (rc < 0)
+		return -1;
+	if (rc == 0)
+		return err_set(err, ERR_INTERNAL, "the epoch is missing in the database: it was changed by hand");
+	*out = (uint64_t)sqlite3_column_int64(s, 0);
+	db_release(s);
+	return 0;
+}
+
+int db_raise_epoch(struct db *db, struct err *err)
+{
+	sqlite3_stmt *s = db_prepare(db, "UPDATE epoch SET value = value + 1", err);
+
+	return s && db_run(db, s, err) >= 0 ? 0 : -1;
 }
 
 bool db_usable(struct db *db, struct err *why)

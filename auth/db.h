@@ -42,6 +42,10 @@ void db_bind_text_or_null(sqlite3_stmt *s, int at, const char *text); /* "" beco
 /* Column as text into out; NULL gives "". -1 (ERR_INTERNAL) if it does not fit: never cut. */
 int db_text(sqlite3_stmt *s, int column, char *out, size_t size, struct err *err);
 
+/* The epoch of clearances: raised in the same transaction as every change that takes something from somebody. */
+int db_epoch(struct db *db, uint64_t *out, struct err *err);
+int db_raise_epoch(struct db *db, struct err *err);
+
 /* Is the file readable, and writable as far as we know? Tries a write when the last one failed. */
 bool db_usable(struct db *db, struct err *why);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "auth/auth.h"
+#include "auth/clearance.h"
 #include "auth/sessions.h"
 #include "auth/token.h"
 #include "lib/log.h"
@@ -211,7 +212,7 @@ static int login_make_room(struct login *l, struct err *err)
 		return rc;
 	if (session_remove(l->auth->db, hash, err) < 0)
 		return -1;
-	lookup_revoke(l->auth->lookup, hash, NULL, NULL, NULL);
+	lookup_revoke(l->auth->lookup, &(struct lookup_target){ .hash = hash }, NULL, NULL);
 	return 0;
 }
 
@@ -237,9 +238,10 @@ static void login_succeed(struct login *l)
 	struct auth *a = l->auth;
 	char token[TOKEN_TEXT_SIZE];
 	struct err err;
+	uint64_t epoch;
 	json_t *body;
 
-	if (login_store(l, token, &err)) {
+	if (db_epoch(a->db, &epoch, &err) || login_store(l, token, &err)) {
 		login_answer_failed(l, err.text);
 	} else if (audit_exchange(a, l->call->x,
 				  &(struct audit_record){ .event = "login",
@@ -251,6 +253,7 @@ static void login_succeed(struct login *l)
 							  .label = s->ceiling,
 							  .address = s->address,
 							  .status = 200,
+							  .epoch = epoch,
 							  .rule = flow_rule_name(FLOW_R0_SESSION) })) {
 		session_remove(a->db, s->token_hash, &err);
 		login_answer_failed(l, "no audit record");
@@ -270,7 +273,11 @@ static void login_decide(struct login *l)
 	struct label clearance;
 	struct err err;
 
-	if (user_clearance(l->auth->policy, &l->user, &clearance, &err)) {
+	if (clearance_of(l->auth->db, l->auth->policy, &l->user, l->purpose, clock_unix(), &clearance, &err)) {
+		if (err.kind != ERR_DENIED) {
+			login_answer_failed(l, err.text);
+			return;
+		}
 		log_warn("a user cannot log in: %s (GET /v1/users shows who)", err.text);
 		err_set(&err, ERR_DENIED, "your account does not fit the policy any more; ask the operator");
 		login_refuse(l, LOGIN_LABEL, &err, "clearance-not-in-policy");

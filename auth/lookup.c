@@ -223,13 +223,18 @@ static int resolve(struct lookup *l, struct session_message *m)
 	struct session s;
 	struct user owner;
 	struct err err;
-	int rc = session_by_token(l->db, m->token_hash, clock_unix(), &s, &owner, &err);
+	int64_t now = clock_unix();
+	int rc = session_by_token(l->db, m->token_hash, now, &s, &owner, &err);
 
 	if (rc < 0)
 		log_error("session look-up failed: %s", err.text);
 	if (rc != 1)
 		return rc;
-	if (session_check(l->policy, &s, &owner, &err)) {
+	if (session_check(l->db, l->policy, &s, &owner, now, &err) || db_epoch(l->db, &m->epoch, &err)) {
+		if (err.kind != ERR_DENIED) {
+			log_error("session look-up failed: %s", err.text);
+			return -1;
+		}
 		log_refused_session(l, &err);
 		return 0;
 	}
@@ -406,10 +411,24 @@ static void disconnect_all(struct lookup *l, const char *why)
 			peer_close(l->peers[i], why);
 }
 
-void lookup_revoke(struct lookup *l, const uint8_t hash[SESSION_HASH_BYTES], const char *user, void (*done)(void *ctx),
-		   void *ctx)
+static void describe(struct lookup *l, const struct lookup_target *target, struct session_message *m)
 {
-	struct session_message m = { .type = SESSION_REVOKE };
+	struct err err;
+
+	m->type = SESSION_REVOKE;
+	if (target->hash)
+		memcpy(m->token_hash, target->hash, sizeof m->token_hash);
+	if (target->user)
+		strncpy(m->user, target->user, sizeof m->user - 1);
+	if (target->ceiling)
+		strncpy(m->ceiling, target->ceiling, sizeof m->ceiling - 1);
+	if (db_epoch(l->db, &m->epoch, &err)) /* the revocation itself must not fail for that */
+		log_error("a revocation goes out without its epoch: %s", err.text);
+}
+
+void lookup_revoke(struct lookup *l, const struct lookup_target *target, void (*done)(void *ctx), void *ctx)
+{
+	struct session_message m = { 0 };
 	struct revocation *r = l->npeers ? revocation_new(l, done, ctx) : NULL;
 
 	if (!r) {
@@ -418,11 +437,8 @@ void lookup_revoke(struct lookup *l, const uint8_t hash[SESSION_HASH_BYTES], con
 			done(ctx);
 		return;
 	}
+	describe(l, target, &m);
 	m.id = r->id;
-	if (hash)
-		memcpy(m.token_hash, hash, sizeof m.token_hash);
-	if (user)
-		strncpy(m.user, user, sizeof m.user - 1);
 	for (unsigned i = 0; i < LOOKUP_PEERS; i++)
 		r->peers |= (uint64_t) !!l->peers[i] << i;
 	r->next = l->revocations;

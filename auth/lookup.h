@@ -20,12 +20,17 @@ struct lookup;
 /* Serves the listening socket `fd`, which it takes over. */
 struct lookup *lookup_new(uv_loop_t *loop, int fd, struct db *db, const struct policy *policy, struct err *err);
 
-/* Makes every connected proxy forget one session (hash) or all of a user (user); the other one is NULL. Call it after
- * the database no longer has them. `done` (may be NULL) runs when no proxy can have them cached any more: at once when
+/* What is to be forgotten: one session (hash), or those of a user (user) that are not at or below `ceiling`, "" meaning
+ * all of them; see SESSION_REVOKE in ppce/session.h. The other members are NULL. */
+struct lookup_target {
+	const uint8_t *hash;
+	const char *user, *ceiling;
+};
+/* Makes every connected proxy forget that, and end the instances that may not live on. Call it after the database no
+ * longer has the sessions. `done` (may be NULL) runs when no proxy can have them any more: at once when
  * none is connected, after LOOKUP_ACK_MS at the latest. */
 #define LOOKUP_ACK_MS 2000
-void lookup_revoke(struct lookup *l, const uint8_t hash[SESSION_HASH_BYTES], const char *user, void (*done)(void *ctx),
-		   void *ctx);
+void lookup_revoke(struct lookup *l, const struct lookup_target *target, void (*done)(void *ctx), void *ctx);
 
 unsigned lookup_peers(const struct lookup *l);
 uint64_t lookup_answered(const struct lookup *l);

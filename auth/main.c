@@ -15,6 +15,7 @@
 
 #include "auth/auth.h"
 #include "auth/sessions.h"
+#include "auth/withdraw.h"
 #include "lib/log.h"
 #include "lib/names.h"
 #include "lib/sock.h"
@@ -115,6 +116,16 @@ static int open_session_socket(struct daemon *d, struct err *err)
 	return a->lookup ? 0 : -1;
 }
 
+static int open_outbox(struct daemon *d, struct err *err)
+{
+	struct auth *a = &d->auth;
+	char path[320];
+
+	config_path(&a->config, "run/store.sock", path, sizeof path);
+	a->outbox = outbox_new(&d->loop, a->db, path, automaton_count(a->policy) > 0, err);
+	return a->outbox ? 0 : -1;
+}
+
 static int open_rest_socket(struct daemon *d, struct err *err)
 {
 	struct http_limits limits = http_limits_default;
@@ -174,8 +185,11 @@ static void end(struct daemon *d)
 	log_info("ending");
 	if (d->auth.hasher)
 		hasher_stop(d->auth.hasher);
+	expiry_stop(&d->auth);
 	if (d->auth.lookup)
 		lookup_stop(d->auth.lookup);
+	if (d->auth.outbox)
+		outbox_stop(d->auth.outbox);
 	if (d->server)
 		http_server_stop(d->server);
 	uv_close((uv_handle_t *)&d->term, NULL);
@@ -202,14 +216,16 @@ static void start_handles(struct daemon *d)
 	uv_signal_start(&d->term, on_signal, SIGTERM);
 	uv_signal_start(&d->intr, on_signal, SIGINT);
 	uv_timer_start(&d->sweep, on_sweep, 0, SWEEP_MS);
+	expiry_init(&d->auth, &d->loop);
 }
 
 static int start(struct daemon *d, struct err *err)
 {
 	if (open_state(&d->auth, err))
 		return -1;
-	if (start_hasher(d, err) || open_session_socket(d, err) || open_rest_socket(d, err))
+	if (start_hasher(d, err) || open_outbox(d, err) || open_session_socket(d, err) || open_rest_socket(d, err))
 		return -1;
+	expiry_update(&d->auth);
 	return 0;
 }
 

@@ -8,6 +8,9 @@
 static const char *const login_keys[] = { "username!", "password!", "label", "purpose", "address", NULL };
 static const char *const user_keys[] = { "name!", "password!", "class", "clearance", NULL };
 static const char *const change_keys[] = { "password", "class", "clearance", NULL };
+static const char *const grant_keys[] = { "owner", "category!", "to!", "purpose", "until", "reason", NULL };
+static const char *const glass_keys[] = { "owner!", "category!", "reason!", "minutes", NULL };
+static const char *const erase_keys[] = { "owner", "category!", NULL };
 
 static const struct rest_route routes[] = {
 	{ "POST", "/v1/sessions", login_handle, "Log in: a token for a user name and password", login_keys },
@@ -21,6 +24,17 @@ static const struct rest_route routes[] = {
 	  change_keys },
 	{ "DELETE", "/v1/users/{name}", users_delete, "Remove a user and end the user's sessions", NULL },
 	{ "DELETE", "/v1/users/{name}/sessions", users_end_sessions, "End all sessions of a user", NULL },
+	{ "GET", "/v1/grants", grants_list, "Grants, of ?owner= and to ?to=; users see those that concern them", NULL },
+	{ "GET", "/v1/grants/{id}", grants_get, "One grant", NULL },
+	{ "PUT", "/v1/grants/{id}", grants_put,
+	  "Let somebody see a category of an owner's data, or authorise a certificate", grant_keys },
+	{ "DELETE", "/v1/grants/{id}", grants_delete,
+	  "Revoke a grant: what rested on it has ended when this is answered", NULL },
+	{ "POST", "/v1/grants/{id}/review", glass_review, "An officer has looked into a break-glass", NULL },
+	{ "POST", "/v1/break-glass", glass_break, "Open a category of somebody's data in an emergency", glass_keys },
+	{ "POST", "/v1/erase", erase_post, "The owner wants a category of their data erased", erase_keys },
+	{ "GET", "/v1/authorisations/{certificate}", authorisations_get,
+	  "Whose data a certificate of declassification may release", NULL },
 	{ NULL },
 };
 
@@ -39,7 +53,8 @@ static void metrics(void *ctx, struct buf *out)
 		[LOGIN_BUSY] = "busy",	 [LOGIN_FAILED] = "failed",
 	};
 	struct auth *a = ctx;
-	int64_t sessions = session_count(a->db, NULL);
+	int64_t sessions = session_count(a->db, NULL), events = outbox_waiting(a->outbox, NULL);
+	uint64_t epoch;
 
 	buf_puts(out, "# HELP ppce_auth_logins_total Logins by outcome.\n# TYPE ppce_auth_logins_total counter\n");
 	for (int i = 0; i < LOGIN_OUTCOMES; i++)
@@ -49,6 +64,13 @@ static void metrics(void *ctx, struct buf *out)
 	buf_printf(out, "ppce_auth_lookups_total %llu\n", (unsigned long long)lookup_answered(a->lookup));
 	buf_puts(out, "# TYPE ppce_auth_revocations_total counter\n");
 	buf_printf(out, "ppce_auth_revocations_total %llu\n", (unsigned long long)a->revocations);
+	if (!db_epoch(a->db, &epoch, NULL))
+		buf_printf(out, "# TYPE ppce_auth_epoch counter\nppce_auth_epoch %llu\n", (unsigned long long)epoch);
+	if (events >= 0)
+		buf_printf(out,
+			   "# HELP ppce_auth_outbox Events that the store has not taken yet.\n"
+			   "# TYPE ppce_auth_outbox gauge\nppce_auth_outbox %lld\n",
+			   (long long)events);
 	buf_puts(out, "# HELP ppce_auth_hashes_waiting Passwords waiting for a worker.\n"
 		      "# TYPE ppce_auth_hashes_waiting gauge\n");
 	buf_printf(out, "ppce_auth_hashes_waiting %u\n", hasher_waiting(a->hasher));

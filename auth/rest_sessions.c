@@ -86,5 +86,5 @@ void sessions_delete(struct rest_call *call)
 		return;
 	}
 	e->call = rest_defer(call);
-	lookup_revoke(a->lookup, e->session.token_hash, NULL, on_ended, e);
+	lookup_revoke(a->lookup, &(struct lookup_target){ .hash = e->session.token_hash }, on_ended, e);
 }

@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "auth/auth.h"
+#include "auth/clearance.h"
 #include "auth/sessions.h"
 #include "lib/names.h"
 
 /* ---- Reading ---- */
 
-static json_t *user_json(const struct policy *p, const struct user *u)
+static json_t *user_json(const struct auth *a, const struct user *u)
 {
 	json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", u->name, "class", u->class_name, "clearance_from",
 			      *u->clearance ? "user" : "class", "created", (json_int_t)u->created, "changed",
@@ -18,7 +19,8 @@ static json_t *user_json(const struct policy *p, const struct user *u)
 	struct label clearance;
 	struct err err;
 
-	if (user_clearance(p, u, &clearance, &err) || label_format(p, &clearance, text, &err)) {
+	if (clearance_of(a->db, a->policy, u, "", clock_unix(), &clearance, &err) ||
+	    label_format(a->policy, &clearance, text, &err)) {
 		json_object_set_new(o, "clearance", json_string(u->clearance));
 		json_object_set_new(o, "problem", json_string(err.text));
 	} else {
@@ -28,7 +30,7 @@ static json_t *user_json(const struct policy *p, const struct user *u)
 }
 
 struct listing {
-	const struct policy *policy;
+	const struct auth *auth;
 	json_t *list;
 };
 
@@ -36,14 +38,14 @@ static int add_user(void *ctx, const struct user *u)
 {
 	struct listing *l = ctx;
 
-	return json_array_append_new(l->list, user_json(l->policy, u));
+	return json_array_append_new(l->list, user_json(l->auth, u));
 }
 
 void users_list(struct rest_call *call)
 {
 	struct auth *a = call->ctx;
-	struct listing l = { a->policy, json_array() };
-	struct err err;
+	struct listing l = { a, json_array() };
+	struct err err = { ERR_INTERNAL, "out of memory" };
 
 	if (user_list(a->db, add_user, &l, &err)) {
 		json_decref(l.list);
@@ -72,7 +74,7 @@ void users_get(struct rest_call *call)
 		rest_fail(call, &err);
 		return;
 	}
-	rest_reply(call, 200, user_json(a->policy, &u));
+	rest_reply(call, 200, user_json(a, &u));
 	sodium_memzero(&u, sizeof u);
 }
 
@@ -121,14 +123,14 @@ static void on_changed(void *ctx)
 		rest_fail(c->call,
 			  &(struct err){ ERR_INTERNAL, "it is done, but the audit log could not take the record" });
 	else
-		rest_reply(c->call, c->status, user_json(c->auth->policy, &c->user));
+		rest_reply(c->call, c->status, user_json(c->auth, &c->user));
 	change_free(c);
 }
 
 static void end_sessions(struct change *c)
 {
 	c->auth->revocations++;
-	lookup_revoke(c->auth->lookup, NULL, c->user.name, on_changed, c);
+	lookup_revoke(c->auth->lookup, &(struct lookup_target){ .user = c->user.name }, on_changed, c);
 }
 
 static void change_fail(struct change *c, const struct err *err)
@@ -172,12 +174,18 @@ static int decode_class(struct change *c, const json_t *body, struct err *err)
 static int decode_clearance(struct change *c, const json_t *body, struct err *err)
 {
 	struct label l;
+	struct label_tag tag;
+	size_t at = 0;
 	int rc = body_label(c->auth, body, "clearance", &l, err);
 
 	c->set_clearance = json_object_get(body, "clearance") != NULL;
-	if (rc == 1)
-		return label_format(c->auth->policy, &l, c->wanted.clearance, err);
-	return rc;
+	if (rc != 1)
+		return rc;
+	if (label_next_tag(&l, &at, &tag) || label_all_owners(c->auth->policy, &l))
+		return err_set(err, ERR_INVALID,
+			       "'clearance': whose data somebody may see comes from grants (PUT /v1/grants/{id}, `ppce "
+			       "grant add`); leave the owners axis out");
+	return label_format(c->auth->policy, &l, c->wanted.clearance, err);
 }
 
 static int change_decode(struct change *c, const struct rest_call *call, struct err *err)
@@ -201,6 +209,9 @@ static int change_apply(struct change *c, struct err *err)
 	u->changed = clock_unix();
 	if (!*u->class_name && !*u->clearance)
 		return err_set(err, ERR_INVALID, "give the user a 'class', a 'clearance' or both");
+	/* A class brings its grants along. */
+	if (c->set_class || !u->id)
+		return clearance_check_tags(c->auth->db, c->auth->policy, u, u->changed, err);
 	return 0;
 }
 
@@ -336,14 +347,15 @@ void users_patch(struct rest_call *call)
 
 /* ---- Removing ---- */
 
-static void remove_with(struct rest_call *call, const char *event, int (*act)(struct db *, int64_t, struct err *))
+static void remove_with(struct rest_call *call, const char *event,
+			int (*act)(struct db *, const struct user *, struct err *))
 {
 	struct change *c = change_new(call, event, 204);
 	struct err err;
 
 	if (!c)
 		return;
-	if (user_of_path(call, &c->user, &err) < 0 || act(c->auth->db, c->user.id, &err) < 0) {
+	if (user_of_path(call, &c->user, &err) < 0 || act(c->auth->db, &c->user, &err) < 0) {
 		change_fail(c, &err);
 		return;
 	}
@@ -351,12 +363,22 @@ static void remove_with(struct rest_call *call, const char *event, int (*act)(st
 	end_sessions(c);
 }
 
+static int remove_user(struct db *db, const struct user *u, struct err *err)
+{
+	return user_remove(db, u, clock_unix(), err);
+}
+
+static int remove_sessions(struct db *db, const struct user *u, struct err *err)
+{
+	return session_remove_all(db, u->id, err);
+}
+
 void users_delete(struct rest_call *call)
 {
-	remove_with(call, "user-remove", user_remove);
+	remove_with(call, "user-remove", remove_user);
 }
 
 void users_end_sessions(struct rest_call *call)
 {
-	remove_with(call, "revoke", session_remove_all);
+	remove_with(call, "revoke", remove_sessions);
 }

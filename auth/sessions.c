@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "auth/clearance.h"
 #include "policy/flow.h"
 
 #define SESSION_COLUMNS                                                                                        \
@@ -186,15 +187,37 @@ int session_list(struct db *db, int64_t now, int (*each)(void *ctx, const struct
 	return rc;
 }
 
-int session_check(const struct policy *p, const struct session *s, const struct user *owner, struct err *err)
+int session_list_user(struct db *db, int64_t user_id, int (*each)(void *ctx, const struct session *s), void *ctx,
+		      struct err *err)
+{
+	sqlite3_stmt *q = db_prepare(db, "SELECT " SESSION_COLUMNS SESSION_FROM "WHERE s.user = ?1", err);
+	struct session s;
+	int rc;
+
+	if (!q)
+		return -1;
+	sqlite3_bind_int64(q, 1, user_id);
+	while ((rc = db_fetch(db, q, err)) == 1) {
+		rc = session_read(q, &s, NULL, err) ? -1 : each(ctx, &s);
+		if (rc)
+			break;
+	}
+	db_release(q);
+	return rc;
+}
+
+int session_check(struct db *db, const struct policy *p, const struct session *s, const struct user *owner, int64_t now,
+		  struct err *err)
 {
 	struct label floor, ceiling, clearance;
 	struct flow_verdict v;
 
-	if (user_clearance(p, owner, &clearance, err))
+	struct err why;
+
+	if (clearance_of(db, p, owner, s->purpose, now, &clearance, err))
 		return -1;
-	if (label_parse(p, s->floor, &floor, err) || label_parse(p, s->ceiling, &ceiling, err))
-		return err_prefix(err, "session %s does not fit the policy any more", s->uuid);
+	if (label_parse(p, s->floor, &floor, &why) || label_parse(p, s->ceiling, &ceiling, &why))
+		return err_set(err, ERR_DENIED, "session %s does not fit the policy any more: %s", s->uuid, why.text);
 	v = flow_session(p, &floor, &ceiling, &clearance);
 	if (!v.allowed)
 		return err_set(err, ERR_DENIED, "session %s: %s", s->uuid, v.why);

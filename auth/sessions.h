@@ -43,7 +43,13 @@ int64_t session_count(struct db *db, struct err *err); /* -1 on failure */
 int session_list(struct db *db, int64_t now, int (*each)(void *ctx, const struct session *s), void *ctx,
 		 struct err *err);
 
-/* Does the session still hold under today's policy and the user's clearance today (R0)? -1: why not, for operators. */
-int session_check(const struct policy *p, const struct session *s, const struct user *owner, struct err *err);
+/* All of a user, expired ones included. Returns what `each` returned, 0 at the end, -1 when the database failed. */
+int session_list_user(struct db *db, int64_t user_id, int (*each)(void *ctx, const struct session *s), void *ctx,
+		      struct err *err);
+
+/* Does the session still hold under today's policy and the user's clearance at `now` (R0)? -1: ERR_DENIED with why not,
+ * for operators; other kinds: the database failed and nobody can tell. */
+int session_check(struct db *db, const struct policy *p, const struct session *s, const struct user *owner, int64_t now,
+		  struct err *err);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "auth/grants.h"
+
 #define USER_COLUMNS "id, name, hash, class, clearance, created, changed"
 
 static int user_read(sqlite3_stmt *s, struct user *out, struct err *err)
@@ -101,7 +103,7 @@ int user_update(struct db *db, const struct user *u, struct err *err)
 {
 	if (db_begin(db, err))
 		return -1;
-	if (store_changes(db, u, err) || end_sessions(db, u->id, err)) {
+	if (store_changes(db, u, err) || end_sessions(db, u->id, err) || db_raise_epoch(db, err)) {
 		db_rollback(db);
 		return -1;
 	}
@@ -120,37 +122,64 @@ int user_rehash(struct db *db, int64_t id, const char *old, const char *fresh, s
 	return db_run(db, s, err) < 0 ? -1 : 0;
 }
 
-int user_remove(struct db *db, int64_t id, struct err *err)
+static int remove_record(struct db *db, int64_t id, struct err *err)
 {
 	sqlite3_stmt *s = db_prepare(db, "DELETE FROM users WHERE id = ?1", err);
+	int changed;
 
 	if (!s)
 		return -1;
 	sqlite3_bind_int64(s, 1, id);
-	return db_run(db, s, err) < 0 ? -1 : 0; /* the sessions go with it (ON DELETE CASCADE) */
+	changed = db_run(db, s, err); /* the sessions go with it (ON DELETE CASCADE) */
+	if (changed < 0)
+		return -1;
+	return changed ? 0 : err_set(err, ERR_NOT_FOUND, "there is no such user any more");
+}
+
+/* Whoever gets the name after this user must not find grants that others made to this one. */
+int user_remove(struct db *db, const struct user *u, int64_t now, struct err *err)
+{
+	if (db_begin(db, err))
+		return -1;
+	if (remove_record(db, u->id, err) || grant_end_of_user(db, u->name, now, err) || db_raise_epoch(db, err)) {
+		db_rollback(db);
+		return -1;
+	}
+	return db_commit(db, err);
+}
+
+static int list(struct db *db, sqlite3_stmt *s, int (*each)(void *ctx, const struct user *u), void *ctx,
+		struct err *err)
+{
+	struct user u;
+	int rc;
+
+	while ((rc = db_fetch(db, s, err)) == 1) {
+		rc = user_read(s, &u, err) ? -1 : each(ctx, &u);
+		if (rc)
+			break;
+	}
+	db_release(s);
+	sodium_memzero(u.hash, sizeof u.hash);
+	return rc;
 }
 
 int user_list(struct db *db, int (*each)(void *ctx, const struct user *u), void *ctx, struct err *err)
 {
 	sqlite3_stmt *s = db_prepare(db, "SELECT " USER_COLUMNS " FROM users ORDER BY name", err);
-	struct user u;
-	int rc;
+
+	return s ? list(db, s, each, ctx, err) : -1;
+}
+
+int user_list_class(struct db *db, const char *class_name, int (*each)(void *ctx, const struct user *u), void *ctx,
+		    struct err *err)
+{
+	sqlite3_stmt *s = db_prepare(db, "SELECT " USER_COLUMNS " FROM users WHERE class = ?1 ORDER BY name", err);
 
 	if (!s)
 		return -1;
-	while ((rc = db_fetch(db, s, err)) == 1) {
-		if (user_read(s, &u, err)) {
-			rc = -1;
-			break;
-		}
-		if (each(ctx, &u)) {
-			rc = 0;
-			break;
-		}
-	}
-	db_release(s);
-	sodium_memzero(u.hash, sizeof u.hash);
-	return rc;
+	db_bind_text(s, 1, class_name);
+	return list(db, s, each, ctx, err);
 }
 
 int user_clearance(const struct policy *p, const struct user *u, struct label *out, struct err *err)

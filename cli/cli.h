@@ -51,7 +51,8 @@ struct cli {
 /* Tables of verbs, one per file; each ends with name NULL. */
 extern const struct cli_verb cli_init_verbs[], cli_up_verbs[], cli_image_verbs[], cli_app_verbs[], cli_user_verbs[],
 	cli_session_verbs[], cli_instance_verbs[], cli_explain_verbs[], cli_config_verbs[], cli_doctor_verbs[],
-	cli_status_verbs[], cli_audit_verbs[], cli_certificate_verbs[], cli_obligation_verbs[], cli_version_verbs[];
+	cli_status_verbs[], cli_audit_verbs[], cli_certificate_verbs[], cli_obligation_verbs[], cli_version_verbs[],
+	cli_grant_verbs[];
 extern const struct cli_verb *const cli_groups[]; /* all of them in the order of the help; ends with NULL */
 
 /* args.c. Fills `c` from the command line. Returns 0; -1 with ERR_INVALID; 1 when help was asked for and printed. */
@@ -74,6 +75,9 @@ int cli_rest(struct cli *c, const char *daemon, const char *method, const char *
 	     struct err *err);
 int cli_rest_timed(struct cli *c, const char *daemon, const char *method, const char *target, json_t *body,
 		   unsigned timeout_ms, json_t **out, struct err *err);
+/* The same on behalf of a user: with their session's token. */
+int cli_rest_as(struct cli *c, const char *token, const char *daemon, const char *method, const char *target,
+		json_t *body, json_t **out, struct err *err);
 /* Raw text of an answer (malloc'd). */
 int cli_rest_text(struct cli *c, const char *daemon, const char *target, unsigned timeout_ms, char **out,
 		  struct err *err);

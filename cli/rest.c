@@ -16,12 +16,21 @@ int cli_path(const struct cli *c, const char *tail, char *out, size_t size, stru
 	return 0;
 }
 
-static int call(struct cli *c, const char *daemon, const char *method, const char *target, const char *body,
-		unsigned timeout_ms, char **out, struct err *err)
+/* `token` NULL: as the operator. */
+static int call(struct cli *c, const char *daemon, const char *token, const char *method, const char *target,
+		const char *body, unsigned timeout_ms, char **out, struct err *err)
 {
-	static const struct http_field json_type = { "Content-Type", "application/json" };
-	char address[512], socket[64];
+	char address[512], socket[64], bearer[160];
+	struct http_field fields[2];
+	unsigned n = 0;
 	int status = 0;
+
+	if (body)
+		fields[n++] = (struct http_field){ "Content-Type", "application/json" };
+	if (token) {
+		snprintf(bearer, sizeof bearer, "Bearer %s", token);
+		fields[n++] = (struct http_field){ "Authorization", bearer };
+	}
 
 	snprintf(socket, sizeof socket, "run/%s.sock", daemon);
 	snprintf(address, sizeof address, "unix:");
@@ -31,8 +40,8 @@ static int call(struct cli *c, const char *daemon, const char *method, const cha
 		.address = address,
 		.method = method,
 		.target = target,
-		.fields = &json_type,
-		.nfields = body ? 1 : 0,
+		.fields = fields,
+		.nfields = n,
 		.body = body,
 		.body_len = body ? strlen(body) : 0,
 		.timeout_ms = timeout_ms,
@@ -50,8 +59,8 @@ static int call(struct cli *c, const char *daemon, const char *method, const cha
 	return -1;
 }
 
-int cli_rest_timed(struct cli *c, const char *daemon, const char *method, const char *target, json_t *body,
-		   unsigned timeout_ms, json_t **out, struct err *err)
+static int rest(struct cli *c, const char *daemon, const char *token, const char *method, const char *target,
+		json_t *body, unsigned timeout_ms, json_t **out, struct err *err)
 {
 	char *answer = NULL, *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	bool lost = body && !text;
@@ -61,7 +70,7 @@ int cli_rest_timed(struct cli *c, const char *daemon, const char *method, const 
 		*out = NULL;
 	if (lost)
 		return err_set(err, ERR_INVALID, "an argument is not valid UTF-8");
-	int rc = call(c, daemon, method, target, text, timeout_ms, &answer, err);
+	int rc = call(c, daemon, token, method, target, text, timeout_ms, &answer, err);
 	free(text);
 	if (rc == 0 && out && answer && *answer) {
 		*out = json_decode(answer, strlen(answer), err);
@@ -74,6 +83,18 @@ int cli_rest_timed(struct cli *c, const char *daemon, const char *method, const 
 	return rc;
 }
 
+int cli_rest_timed(struct cli *c, const char *daemon, const char *method, const char *target, json_t *body,
+		   unsigned timeout_ms, json_t **out, struct err *err)
+{
+	return rest(c, daemon, NULL, method, target, body, timeout_ms, out, err);
+}
+
+int cli_rest_as(struct cli *c, const char *token, const char *daemon, const char *method, const char *target,
+		json_t *body, json_t **out, struct err *err)
+{
+	return rest(c, daemon, token, method, target, body, CLI_CALL_MS, out, err);
+}
+
 int cli_rest(struct cli *c, const char *daemon, const char *method, const char *target, json_t *body, json_t **out,
 	     struct err *err)
 {
@@ -83,7 +104,7 @@ int cli_rest(struct cli *c, const char *daemon, const char *method, const char *
 int cli_rest_text(struct cli *c, const char *daemon, const char *target, unsigned timeout_ms, char **out,
 		  struct err *err)
 {
-	return call(c, daemon, "GET", target, NULL, timeout_ms, out, err);
+	return call(c, daemon, NULL, "GET", target, NULL, timeout_ms, out, err);
 }
 
 int cli_target(char *out, size_t size, const char *prefix, const char *word, const char *suffix, struct err *err)

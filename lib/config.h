@@ -35,6 +35,7 @@ struct config {
 		unsigned boot_ms;	     /* 10000; 100..600000: an image's boot up to its first wait */
 		unsigned reboot_s;	     /* 3600; 0..604800: images are booted anew that often, 0: never */
 		unsigned max_instances;	     /* 1024; 1..65536: over all apps */
+		bool labelled_logs; /* false: lines of instances that have read labelled data are not written */
 		char tender_user[33];	     /* nobody: user that tenders run as when vmmd is root */
 	} vmmd;
 	struct {		       /* proxy: */
@@ -46,6 +47,8 @@ struct config {
 		unsigned target_bytes; /* 8192; 64..65536 */
 		unsigned body_bytes;   /* 1048576; 0..16777216 */
 		unsigned head_ms, body_ms, idle_ms; /* 10000, 30000, 60000; 10..600000 */
+		unsigned blocked_grid_ms; /* 100; 0..10000: answers of instances that have read more than the session
+					   * may see leave at multiples of this time; 0: at once */
 	} proxy;
 	struct {				   /* audit: */
 		enum config_durability durability; /* process | power: what an acknowledged record survives */

@@ -59,6 +59,9 @@
 	"  max_instances: 1024\n" \
 	"  # Unix user that tenders run as when vmmd runs as root. Default nobody.\n" \
 	"  tender_user: nobody\n" \
+	"  # What an app logs after it has read labelled data may hold some of it. true: write it all the same, for whoever\n" \
+	"  # may read the logs. Default false.\n" \
+	"  labelled_logs: false\n" \
 	"\n" \
 	"# The door: bounds on what clients may send and on how long anything may take.\n" \
 	"proxy:\n" \
@@ -82,6 +85,9 @@
 	"  head_ms: 10000\n" \
 	"  body_ms: 30000\n" \
 	"  idle_ms: 60000\n" \
+	"  # Answers of an app that has read more than the caller may see (refused, or released under a certificate)\n" \
+	"  # leave only at multiples of this time, so that it does not tell what was read. 0..10000, 0: at once. Default 100.\n" \
+	"  blocked_grid_ms: 100\n" \
 	"\n" \
 	"# The audit log: nothing is released before its record is written.\n" \
 	"audit:\n" \

@@ -33,6 +33,11 @@ bool automaton_event_find(const char *name, enum automaton_event *out)
 	return false;
 }
 
+size_t automaton_count(const struct policy *p)
+{
+	return p->nautomata;
+}
+
 const struct automaton *automaton_find(const struct policy *p, const char *name)
 {
 	for (size_t i = 0; i < p->nautomata; i++)

@@ -59,6 +59,7 @@ struct automaton_step {
 	unsigned delete_days; /* what was made of it has to be deleted by then */
 };
 
+size_t automaton_count(const struct policy *p);
 const struct automaton *automaton_find(const struct policy *p, const char *name); /* NULL: none of that name */
 const char *automaton_name(const struct automaton *a);
 unsigned automaton_start(const struct automaton *a);

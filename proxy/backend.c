@@ -59,6 +59,48 @@ static void on_answer(void *ctx, const struct frame_header *h, const void *paylo
 	route_end(&p->routes, &b->instance, last ? "has answered its one request" : NULL, clock_ns());
 }
 
+int backend_label(const struct backend *b, struct label *out, struct err *err)
+{
+	const struct instance *i = &b->instance;
+	if (i->slot == TAINT_NONE) {
+		*out = i->level;
+		return 0;
+	}
+	struct taint_question q = { .slot = i->slot,
+				    .uuid = i->uuid,
+				    .seq = i->seq,
+				    .pristine = i->app->lifetime == LIFETIME_REQUEST,
+				    .start = &i->level };
+	return taint_label(&b->proxy->taint, b->proxy->policy, &q, out, err);
+}
+
+/* What an instance with a memory has read stays in it: it serves requests at its new label from here on. */
+static int refile(struct backend *b, struct err *err)
+{
+	struct instance *i = &b->instance;
+	char text[PPCE_LABEL_SIZE];
+	struct label now;
+	if (i->slot == TAINT_NONE || i->app->lifetime == LIFETIME_REQUEST)
+		return 0;
+	if (backend_label(b, &now, err) < 0)
+		return -1;
+	if (label_equal(b->proxy->policy, &now, &i->level))
+		return 0;
+	if (label_format(b->proxy->policy, &now, text, err) < 0)
+		return -1;
+	return route_refile(&b->proxy->routes, i, text, &now) < 0 ? err_set(err, ERR_INTERNAL, "out of memory") : 0;
+}
+
+/* Done with a request and ready for the next. */
+static void release(struct backend *b)
+{
+	struct err err;
+	if (refile(b, &err) < 0)
+		backend_stop(b, err.text);
+	else
+		route_release(&b->proxy->routes, &b->instance, clock_ns());
+}
+
 static void adopt_channel(struct backend *b);
 
 static void on_ready(void *ctx, uint32_t reset_us)
@@ -69,7 +111,7 @@ static void on_ready(void *ctx, uint32_t reset_us)
 	if (b->next_fd >= 0)
 		adopt_channel(b);
 	if (b->channel.state == CHANNEL_IDLE)
-		route_release(&b->proxy->routes, &b->instance, clock_ns());
+		release(b);
 }
 
 static void on_lost(void *ctx, enum err_kind kind, const char *why)
@@ -81,9 +123,9 @@ static void on_lost(void *ctx, enum err_kind kind, const char *why)
 		adopt_channel(b); /* vmmd made a new one for it */
 		return;
 	}
-	route_end(&b->proxy->routes, &b->instance, why, clock_ns());
 	if (r)
 		request_lost(r, kind, kind == ERR_TIMEOUT ? "deadline" : "instance-lost");
+	route_end(&b->proxy->routes, &b->instance, why, clock_ns());
 }
 
 static const struct channel_events events = { on_answer, on_ready, on_lost };
@@ -163,6 +205,8 @@ static struct backend *make_backend(struct proxy *p, const struct routing_messag
 	b->instance.served = m->requests;
 	b->instance.spawn_us = m->spawn_us;
 	b->instance.from_shell = m->from_shell;
+	b->instance.slot = m->has_store ? m->slot : TAINT_NONE;
+	b->instance.seq = clock_ns(); /* higher than any that a proxy before us gave out */
 	if (channel_open(&b->channel, p->loop, fd, m->response_bytes, &events, b, err) < 0 ||
 	    take_label(p, m->label, &b->instance, err) < 0) {
 		channel_close(&b->channel);
@@ -217,7 +261,7 @@ void backend_gone(struct proxy *p, const char *uuid, const char *reason)
 		return;
 	struct request *r = take_request(backend_of(i));
 	log_debug("instance %s ended: %s", uuid, reason);
-	routes_gone(&p->routes, i, clock_ns());
 	if (r)
 		request_lost(r, ERR_BAD_GATEWAY, "instance-lost");
+	routes_gone(&p->routes, i, clock_ns());
 }

@@ -26,6 +26,9 @@ static inline struct backend *backend_of(struct instance *i)
 	return table_entry(i, struct backend, instance);
 }
 
+/* The label of the instance now: what it was bound to, or what it has read since. -1: not to be known, so that nothing of
+ * it may leave. */
+int backend_label(const struct backend *b, struct label *out, struct err *err);
 /* ROUTING_INSTANCE: a new instance, or a new channel for one that is known. Takes over `fd`. */
 void backend_announced(struct proxy *p, const struct routing_message *m, int fd);
 /* Ends an instance that breaks the rules, by STOP to vmmd. Its request, if any, is the caller's to refuse. */

@@ -79,23 +79,29 @@ static void fill(const struct encode_request *r, const struct text t[TEXTS], cha
 	memcpy(msg, &head, sizeof head);
 }
 
-int encode_frame(const struct encode_request *r, uint32_t id, uint32_t deadline_ms, struct buf *out)
+int encode_frame(const struct encode_request *r, const struct ticket *ticket, uint32_t id, uint32_t deadline_ms,
+		 struct buf *out)
 {
 	struct text t[TEXTS];
 	texts(r, t);
-	size_t size = size_of(r, t);
-	struct frame_header h = {
-		.magic = FRAME_MAGIC, .type = FRAME_REQUEST, .length = (uint32_t)size, .id = id, .code = deadline_ms
-	};
+	size_t size = size_of(r, t), front = sizeof(struct frame_header) + (ticket ? sizeof *ticket : 0);
+	struct frame_header h = { .magic = FRAME_MAGIC,
+				  .type = FRAME_REQUEST,
+				  .flags = ticket ? FRAME_FLAG_TICKET : 0,
+				  .length = (uint32_t)size,
+				  .id = id,
+				  .code = deadline_ms };
 	if (size > PPCE_REQUEST_BYTES_MAX)
 		return -1;
 	out->len = 0;
 	out->failed = false;
-	char *at = buf_reserve(out, sizeof h + size);
+	char *at = buf_reserve(out, front + size);
 	if (!at)
 		return -1;
 	memcpy(at, &h, sizeof h);
-	fill(r, t, at + sizeof h);
-	out->len = sizeof h + size;
+	if (ticket)
+		memcpy(at + sizeof h, ticket, sizeof *ticket);
+	fill(r, t, at + front);
+	out->len = front + size;
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <ppce/ticket.h>
 #include "lib/buf.h"
 #include "proxy/headers.h"
 
@@ -23,7 +24,9 @@ struct encode_request {
 
 /* Bytes of the encoded message, without the frame header. Cannot overflow: each part is bounded by the HTTP server. */
 size_t encode_size(const struct encode_request *r);
-/* Replaces the content of `out` by frame header and message; names become lower-case. -1: passes out->cap. */
-int encode_frame(const struct encode_request *r, uint32_t id, uint32_t deadline_ms, struct buf *out);
+/* Replaces the content of `out` by frame header, ticket (NULL: none) and message; names become lower-case. -1: passes
+ * out->cap. */
+int encode_frame(const struct encode_request *r, const struct ticket *ticket, uint32_t id, uint32_t deadline_ms,
+		 struct buf *out);
 
 #endif

@@ -58,6 +58,16 @@ static int parameter(const char *query, const char *key, char *out, size_t size,
 	return 0;
 }
 
+/* Where a request runs that names no level, as in request.c. */
+static void default_level(const struct proxy *p, struct question *q)
+{
+	const struct app *app = routes_app(&p->routes, q->app);
+	if (!app || !app->has_store)
+		label_drop_tags(p->policy, &q->clearance, &q->level);
+	else
+		q->level = app->lifetime == LIFETIME_CLASS ? q->clearance : q->floor;
+}
+
 static int read_question(const struct proxy *p, const char *query, struct question *q, struct err *err)
 {
 	char text[PPCE_LABEL_SIZE];
@@ -72,7 +82,7 @@ static int read_question(const struct proxy *p, const char *query, struct questi
 		return err_prefix(err, "clearance");
 	if (parameter(query, "label", text, sizeof text, err) < 0)
 		return -1;
-	q->level = q->clearance;
+	default_level(p, q);
 	if (text[0] && label_parse(p->policy, text, &q->level, err) < 0)
 		return err_prefix(err, "label");
 	if (label_format(p->policy, &q->clearance, q->clearance_text, err) < 0)
@@ -126,6 +136,24 @@ static bool explain_route(const struct proxy *p, const struct question *q, json_
 	return add(steps, "ROUTE", flow_rule_name(FLOW_R8_REUSE), true, why);
 }
 
+/* What the instance may read. Whether a certain query passes depends on its label: the store decides. */
+static bool explain_reads(const struct proxy *p, const struct question *q, json_t *steps)
+{
+	const struct app *app = routes_app(&p->routes, q->app);
+	char why[PPCE_LABEL_SIZE + 200];
+	if (!app || !app->has_store)
+		return true;
+	if (app->lifetime == LIFETIME_CLASS)
+		snprintf(why, sizeof why,
+			 "the instance is shared, so its label is fixed: it reads what is at or below %s",
+			 q->label_text);
+	else
+		snprintf(why, sizeof why,
+			 "the instance reads what is at or below %s, and its label rises by what it reads",
+			 q->clearance_text);
+	return add(steps, "READ", flow_rule_name(FLOW_R2_READ), true, why);
+}
+
 void explain_handle(struct rest_call *call)
 {
 	const struct proxy *p = call->ctx;
@@ -140,7 +168,8 @@ void explain_handle(struct rest_call *call)
 	struct flow_verdict request = flow_request(p->policy, &q.floor, &q.clearance, &q.level);
 	struct flow_verdict answer = flow_respond(p->policy, &q.level, &q.clearance, &q.clearance);
 	bool allowed = add_verdict(steps, "AUTH", &session) && add_verdict(steps, "LABEL", &request) &&
-		       explain_route(p, &q, steps) && add_verdict(steps, "CHECK", &answer);
+		       explain_route(p, &q, steps) && explain_reads(p, &q, steps) &&
+		       add_verdict(steps, "CHECK", &answer);
 	rest_reply(call, 200,
 		   json_pack("{s:s, s:s, s:s, s:s, s:b, s:o}", "user", q.user, "app", q.app, "clearance",
 			     q.clearance_text, "label", q.label_text, "allowed", allowed, "steps", steps));

@@ -8,23 +8,11 @@
 
 #include "lib/log.h"
 #include "lib/names.h"
+#include "proxy/auth_call.h"
 #include "proxy/headers.h"
 #include "proxy/proxy.h"
 
-#define AUTH_TIMEOUT_MS 30000u /* a full queue of password hashes */
-#define AUTH_ANSWER 65536u
-
-struct pending {
-	struct proxy *proxy;
-	struct http_exchange *x;
-};
-
-/* A form or script of another site must not log anybody in or out; browsers say where a request comes from. */
-static bool cross_site(const struct http_exchange *x)
-{
-	const char *site = http_field_get(x, "Sec-Fetch-Site");
-	return site && strcmp(site, "cross-site") == 0;
-}
+#define SORRY "logging in does not work right now"
 
 /* POST from our own pages or from no browser at all; otherwise the exchange has been answered. */
 static bool acceptable(struct http_exchange *x)
@@ -32,51 +20,10 @@ static bool acceptable(struct http_exchange *x)
 	static const struct http_field allow = { "Allow", "POST" };
 	if (strcmp(x->method, "POST") != 0)
 		http_problem_fields(x, ERR_METHOD, 0, "only POST is possible here", &allow, 1);
-	else if (cross_site(x))
+	else if (auth_cross_site(x))
 		http_problem(x, ERR_DENIED, 0, "not from another site");
 	else
 		return true;
-	return false;
-}
-
-static void unauthenticated(struct http_exchange *x, const char *detail)
-{
-	static const struct http_field bearer = { "WWW-Authenticate", "Bearer realm=\"ppce\"" };
-	http_problem_fields(x, ERR_UNAUTHENTICATED, 0, detail, &bearer, 1);
-}
-
-/* auth's problem+json in our name. Whatever is not for the client (5xx) gets a general text. */
-static void pass_refusal(struct http_exchange *x, const struct http_reply *reply)
-{
-	struct err err = { 0 };
-	unsigned retry = 0;
-	json_t *problem = json_decode(reply->body, reply->body_len, &err);
-	const char *code = json_string_value(json_object_get(problem, "code"));
-	const char *detail = json_string_value(json_object_get(problem, "detail"));
-	enum err_kind kind = err_from_code(code ? code : "");
-	for (unsigned i = 0; i < reply->nfields; i++)
-		if (strcasecmp(reply->fields[i].name, "Retry-After") == 0)
-			retry = (unsigned)strtoul(reply->fields[i].value, NULL, 10);
-	if (kind == ERR_UNAUTHENTICATED)
-		unauthenticated(x, detail ? detail : "");
-	else if (detail && err_http_status(kind) < 500)
-		http_problem(x, kind, retry, detail);
-	else
-		http_problem(x, ERR_UNAVAILABLE, retry ? retry : 1, "logging in does not work right now");
-	json_decref(problem);
-}
-
-/* False if the reply is a refusal or an error, which has been passed on. */
-static bool succeeded(struct http_exchange *x, const struct http_reply *reply, const struct err *err)
-{
-	if (err) {
-		log_warn("request %s: %s", x->request_id, err->text);
-		http_problem(x, ERR_UNAVAILABLE, 1, "logging in does not work right now");
-		return false;
-	}
-	if (reply->status / 100 == 2)
-		return true;
-	pass_refusal(x, reply);
 	return false;
 }
 
@@ -101,10 +48,10 @@ static void answer(struct proxy *p, struct http_exchange *x, int status, const c
 
 static void on_login(void *ctx, const struct http_reply *reply, const struct err *err)
 {
-	struct pending pending = *(struct pending *)ctx;
+	struct auth_pending pending = *(struct auth_pending *)ctx;
 	struct err bad = { 0 };
 	free(ctx);
-	if (!succeeded(pending.x, reply, err))
+	if (!auth_succeeded(pending.x, reply, err, SORRY, false))
 		return;
 	json_t *body = json_decode(reply->body, reply->body_len, &bad);
 	const char *token = json_string_value(json_object_get(body, "token"));
@@ -112,7 +59,7 @@ static void on_login(void *ctx, const struct http_reply *reply, const struct err
 	if (token && strlen(token) < 128)
 		answer(pending.proxy, pending.x, 200, token, expires - clock_unix(), reply->body, reply->body_len);
 	else
-		http_problem(pending.x, ERR_UNAVAILABLE, 1, "logging in does not work right now");
+		http_problem(pending.x, ERR_UNAVAILABLE, 1, SORRY);
 	json_decref(body);
 }
 
@@ -146,22 +93,6 @@ static char *login_body(const struct http_exchange *x, struct err *err)
 	return text;
 }
 
-static void call_auth(struct proxy *p, struct http_exchange *x, struct http_call *call, http_reply_fn *done)
-{
-	char address[512], path[500];
-	struct pending *pending = malloc(sizeof *pending);
-	if (!pending) {
-		http_problem(x, ERR_UNAVAILABLE, 1, "out of memory");
-		return;
-	}
-	*pending = (struct pending){ p, x };
-	snprintf(address, sizeof address, "unix:%s", config_path(&p->config, "run/auth.sock", path, sizeof path));
-	call->address = address;
-	call->timeout_ms = AUTH_TIMEOUT_MS;
-	call->answer_bytes = AUTH_ANSWER;
-	http_call_start(p->client, call, done, pending);
-}
-
 void login_handle(struct proxy *p, struct http_exchange *x)
 {
 	static const struct http_field json = { "Content-Type", "application/json" };
@@ -179,7 +110,7 @@ void login_handle(struct proxy *p, struct http_exchange *x)
 				  .nfields = 1,
 				  .body = body,
 				  .body_len = strlen(body) };
-	call_auth(p, x, &call, on_login);
+	auth_call(p, x, &call, on_login);
 	sodium_memzero(body, strlen(body));
 	free(body);
 }
@@ -188,32 +119,20 @@ void login_handle(struct proxy *p, struct http_exchange *x)
 
 static void on_logout(void *ctx, const struct http_reply *reply, const struct err *err)
 {
-	struct pending pending = *(struct pending *)ctx;
+	struct auth_pending pending = *(struct auth_pending *)ctx;
 	free(ctx);
-	if (succeeded(pending.x, reply, err))
+	if (auth_succeeded(pending.x, reply, err, SORRY, false))
 		answer(pending.proxy, pending.x, 204, "", 0, NULL, 0);
 }
 
 void logout_handle(struct proxy *p, struct http_exchange *x)
 {
-	const char *token;
-	char bearer[160];
-	size_t len;
-	struct err err = { 0 };
-	if (!acceptable(x))
+	char bearer[AUTH_BEARER_SIZE];
+	if (!acceptable(x) || !auth_bearer(x, bearer, "there is no session to end"))
 		return;
-	if (headers_token(x, &token, &len, &err) < 0) {
-		http_problem(x, ERR_INVALID, 0, err.text);
-		return;
-	}
-	if (!token || len > 128) {
-		unauthenticated(x, "there is no session to end");
-		return;
-	}
-	snprintf(bearer, sizeof bearer, "Bearer %.*s", (int)len, token);
 	struct http_field field = { "Authorization", bearer };
 	struct http_call call = {
 		.method = "DELETE", .target = "/v1/sessions/current", .fields = &field, .nfields = 1
 	};
-	call_auth(p, x, &call, on_logout);
+	auth_call(p, x, &call, on_logout);
 }

@@ -19,10 +19,12 @@
 #include "lib/names.h"
 #include "lib/sock.h"
 #include "proxy/backend.h"
+#include "proxy/grants.h"
 #include "proxy/login.h"
 #include "proxy/proxy.h"
 #include "proxy/request.h"
 #include "proxy/rest_api.h"
+#include "proxy/revoke.h"
 #include "proxy/vmmd.h"
 
 #define END_MS 3000u /* what is under way may still end in this time after SIGTERM */
@@ -37,6 +39,8 @@ static void door(void *ctx, struct http_exchange *x)
 		login_handle(p, x);
 	else if (strcmp(x->path, "/logout") == 0)
 		logout_handle(p, x);
+	else if (grants_path(x->path))
+		grants_handle(p, x);
 	else if (strncmp(x->path, "/v1/", 4) == 0)
 		rest_api_door(p, x);
 	else if (strcmp(x->path, "/livez") == 0 || strcmp(x->path, "/readyz") == 0)
@@ -147,7 +151,9 @@ static int load(struct proxy *p, const char *dir, struct err *err)
 	p->policy = policy_load(config_path(&p->config, "policy.yaml", path, sizeof path), err);
 	if (!p->policy)
 		return -1;
-	p->audit = audit_open(NULL, config_path(&p->config, "run/audit-log.sock", path, sizeof path), "proxy", err);
+	if (ticket_key_load(config_path(&p->config, "secrets/ticket.key", path, sizeof path), p->ticket_key, err) < 0)
+		return -1;
+	p->audit = audit_open(p->loop, config_path(&p->config, "run/audit-log.sock", path, sizeof path), "proxy", err);
 	return p->audit ? 0 : -1;
 }
 
@@ -156,13 +162,14 @@ static int begin(struct proxy *p, const char *listen_on, struct err *err)
 	char path[512], bound[64];
 	p->out.cap = sizeof(struct frame_header) + PPCE_REQUEST_BYTES_MAX;
 	registrations_init(&p->registrations);
+	revoke_init(p);
 	p->client = http_client_new(p->loop);
 	if (!p->client || routes_init(&p->routes, &backend_ops, p, p->config.proxy.queue, p->config.proxy.queue_ms) < 0)
 		return err_set(err, ERR_INTERNAL, "out of memory");
 	start_clocks(p);
 	config_path(&p->config, "run/auth-session.sock", path, sizeof path);
-	if (sessions_start(&p->sessions, p->loop, p->policy, path, err) < 0 || vmmd_start(p, err) < 0 ||
-	    rest_api_start(p, err) < 0 || open_api(p, err) < 0 ||
+	if (sessions_start(&p->sessions, p->loop, p->policy, path, revoke_instances, p, err) < 0 ||
+	    vmmd_start(p, err) < 0 || rest_api_start(p, err) < 0 || open_api(p, err) < 0 ||
 	    open_door(p, listen_on ? listen_on : p->config.listen, bound, sizeof bound, err) < 0)
 		return -1;
 	log_info("ready on http://%s", bound);
@@ -178,14 +185,19 @@ static void on_end(uv_timer_t *timer)
 		uv_stop(p->loop);
 }
 
+static void wait_for_requests(struct proxy *p)
+{
+	p->end_ms = uv_now(p->loop) + END_MS;
+	uv_timer_start(&p->second, on_end, 0, 20);
+	uv_run(p->loop, UV_RUN_DEFAULT);
+}
+
 /* No new requests; those under way get END_MS. */
 static void drain(struct proxy *p)
 {
 	http_server_stop(p->door);
 	http_server_stop(p->api);
-	p->end_ms = uv_now(p->loop) + END_MS;
-	uv_timer_start(&p->second, on_end, 0, 20);
-	uv_run(p->loop, UV_RUN_DEFAULT);
+	wait_for_requests(p);
 }
 
 /* Answers whatever is still under way, wherever it waits. */
@@ -209,9 +221,12 @@ static void end(struct proxy *p)
 	char path[512];
 	drain(p);
 	refuse_rest(p);
+	wait_for_requests(p); /* until the records of their refusals are written */
+	audit_close(p->audit);
 	link_stop(&p->vmmd);
 	routes_free(&p->routes);
 	registrations_free(&p->registrations);
+	revoke_free(p);
 	uv_close((uv_handle_t *)&p->second, NULL);
 	uv_close((uv_handle_t *)&p->waiting, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
@@ -221,7 +236,7 @@ static void end(struct proxy *p)
 	rest_free(p->rest);
 	request_free_spares(p);
 	buf_free(&p->out);
-	audit_close(p->audit);
+	taint_free(&p->taint);
 	policy_free(p->policy);
 	uv_loop_close(p->loop);
 }

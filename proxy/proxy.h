@@ -9,7 +9,12 @@
  *	session.c       who asks (auth)                                login.c       /login and /logout
  *	route.c         which instance: queue, choice, growth          vmmd.c        instances come and go
  *	backend.c       an instance and its channel                    channel.c     frames
+ *	ticket.c        what the store may read for a request  taint.c       labels of instances that have read
+ *	answer.c        an answer and its label                record.c      the audit record of a request
+ *	queue.c         the longest wait for an instance      hold.c        when a blocked answer leaves
  *	registration.c  outside services                               forward_http.c  requests to them
+ *	grants.c        users' grants, passed on to auth               auth_call.c  how
+ *	revoke.c        instances that end with a clearance (R9)
  *	rest_api.c      the operator's interface                       link.c, table.c, histogram.c  tools
  */
 #ifndef PROXY_PROXY_H
@@ -23,11 +28,14 @@
 #include "lib/http.h"
 #include "lib/http_client.h"
 #include "lib/rest.h"
+#include "lib/ticket.h"
 #include "policy/policy.h"
 #include "proxy/link.h"
 #include "proxy/registration.h"
+#include "proxy/revoke.h"
 #include "proxy/route.h"
 #include "proxy/session.h"
+#include "proxy/taint.h"
 #include "proxy/timing.h"
 
 struct request;
@@ -42,6 +50,9 @@ struct proxy {
 	struct routes routes;
 	struct link vmmd;
 	struct registrations registrations;
+	struct taint taint;
+	uint8_t ticket_key[TICKET_KEY_BYTES];
+	struct revocations revocations;
 	struct rest *rest;
 	struct http_server *door, *api;
 	struct timing_totals totals;

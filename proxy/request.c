@@ -10,11 +10,11 @@
  *	ACQUIRE   an instance of exactly this key       waits until one is free or has been started
  *	FORWARD   send the request                      waits for the answer
  *	CHECK     may this answer leave?                rule R4, revocation, well-formedness
- *	DELIVER   write the audit record, then answer
+ *	DELIVER   have the audit record written, then answer
  *	REFUSE    the same for every failure of a step above
  *
- * Whatever happens, a request ends in DELIVER or REFUSE, exactly once, and leaves exactly one audit record. Nothing
- * reaches the client before its record is written.
+ * Whatever happens, a request ends in DELIVER or REFUSE, exactly once, and leaves an audit record. Nothing reaches
+ * the client before its record is written.
  */
 #include "proxy/request.h"
 
@@ -26,8 +26,15 @@
 #include "lib/log.h"
 #include "lib/names.h"
 #include "policy/flow.h"
+#include "proxy/answer.h"
 #include "proxy/forward_http.h"
+#include "proxy/hold.h"
 #include "proxy/proxy.h"
+#include "proxy/queue.h"
+#include "proxy/record.h"
+#include "proxy/ticket.h"
+
+#define KEPT_SPARE (64u << 10) /* bytes that a request which is kept for reuse may hold */
 
 static void resume(struct request *r, enum request_step next);
 
@@ -107,13 +114,24 @@ static enum request_step step_auth(struct request *r)
 
 /* --- LABEL --------------------------------------------------------------------------------------------------- */
 
+/* Where a request runs that does not say: an app that reads labelled data starts low and rises by what it reads (R2),
+ * unless its instance is shared and so never rises (R8). An app that reads none has nothing to rise with. */
+static const struct session_level *default_level(const struct request *r)
+{
+	const struct app *app = routes_app(&r->proxy->routes, r->app_name);
+	if (!app || !app->has_store)
+		return &r->session->plain;
+	return app->lifetime == LIFETIME_CLASS ? &r->session->ceiling : &r->session->floor;
+}
+
 static enum request_step step_label(struct request *r)
 {
 	const struct policy *policy = r->proxy->policy;
+	const struct session_level *level = default_level(r);
 	const char *wish;
 	struct err err = { 0 };
-	r->level = r->session->ceiling;
-	r->label = r->session->ceiling_text;
+	r->level = level->label;
+	r->label = level->text;
 	if (headers_label(r->x, &wish) < 0)
 		return refuse(r, ERR_INVALID, "bad-label", "more than one PPCE-Label");
 	if (wish) {
@@ -124,7 +142,7 @@ static enum request_step step_label(struct request *r)
 		}
 		r->label = r->label_text;
 	}
-	struct flow_verdict v = flow_request(policy, &r->session->floor, &r->session->ceiling, &r->level);
+	struct flow_verdict v = flow_request(policy, &r->session->floor.label, &r->session->ceiling.label, &r->level);
 	if (!v.allowed)
 		return refuse_flow(r, &v, "label-not-allowed");
 	return STEP_ROUTE;
@@ -191,7 +209,8 @@ static bool session_over(struct request *r)
 static void take_instance(struct request *r, struct instance *i, bool waited)
 {
 	r->backend = backend_of(i);
-	r->bound = i->level;
+	r->bound = r->after = i->level;
+	memcpy(r->image, i->app->digest, sizeof r->image);
 	memcpy(r->instance, i->uuid, sizeof r->instance);
 	if (waited && i->asked && i->served == 0)
 		r->start = START_COLD;
@@ -237,30 +256,13 @@ static enum request_step acquire_service(struct request *r)
 	r->service = registration_choose(&r->proxy->registrations, r->app_name, r->label, clock_ns());
 	if (r->service) {
 		r->start = START_WARM;
-		r->bound = r->service->level;
+		r->bound = r->after = r->service->level;
 		memcpy(r->instance, r->service->id, sizeof r->instance);
 		return STEP_FORWARD;
 	}
 	if (r->tries > 0)
 		return refuse(r, ERR_BAD_GATEWAY, "service-unreachable", "the service could not be reached");
 	return refuse(r, ERR_UNAVAILABLE, "no-service", "no service is there for that label; try again soon");
-}
-
-static void on_queue_time(uv_timer_t *timer)
-{
-	struct proxy *p = timer->data;
-	uint64_t now = clock_ns();
-	routes_expire(&p->routes, now);
-	const struct waiter *first = TAILQ_FIRST(&p->routes.waiting);
-	if (first)
-		uv_timer_start(timer, on_queue_time, (first->since_ns + p->routes.queue_ns - now) / 1000000 + 1, 0);
-}
-
-/* One timer for all queues: it is set for the request that has waited longest. */
-static void limit_wait(struct proxy *p)
-{
-	if (!uv_is_active((uv_handle_t *)&p->waiting))
-		uv_timer_start(&p->waiting, on_queue_time, p->routes.queue_ns / 1000000, 0);
 }
 
 static enum request_step step_acquire(struct request *r)
@@ -276,7 +278,7 @@ static enum request_step step_acquire(struct request *r)
 	if (kind)
 		return no_instance(r, kind, "queue-full");
 	if (!i) {
-		limit_wait(p);
+		queue_limit_wait(p);
 		return STEP_WAIT;
 	}
 	take_instance(r, i, false);
@@ -316,8 +318,10 @@ static enum request_step step_forward(struct request *r)
 		return STEP_WAIT;
 	}
 	struct backend *b = r->backend;
+	struct ticket ticket;
 	uint32_t deadline_ms = b->instance.app->deadline_ms;
-	if (encode_frame(&r->encoded, channel_next_id(&b->channel), deadline_ms, &p->out) < 0) {
+	if (encode_frame(&r->encoded, ticket_issue(r, &ticket), channel_next_id(&b->channel), deadline_ms, &p->out) <
+	    0) {
 		backend_stop(b, "a request for it could not be encoded");
 		return refuse(r, ERR_INTERNAL, "encode", "something went wrong inside");
 	}
@@ -346,6 +350,8 @@ static const char *loss_detail(enum err_kind kind)
 		return "the app did not answer in time";
 	case ERR_TOO_LARGE:
 		return "the request is larger than the app accepts";
+	case ERR_UNAUTHENTICATED:
+		return "the session has ended; log in again";
 	default:
 		return "the app failed to answer";
 	}
@@ -353,8 +359,10 @@ static const char *loss_detail(enum err_kind kind)
 
 void request_lost(struct request *r, enum err_kind kind, const char *reason)
 {
+	struct flow_verdict v;
+	bool blocked = answer_blocked(r, &v);
 	r->backend = NULL;
-	resume(r, refuse(r, kind, reason, loss_detail(kind)));
+	resume(r, blocked ? refuse_flow(r, &v, reason) : refuse(r, kind, reason, loss_detail(kind)));
 }
 
 void request_replied(struct request *r, const struct http_reply *reply, const struct err *err)
@@ -381,88 +389,84 @@ void request_replied(struct request *r, const struct http_reply *reply, const st
 
 static enum request_step bad_answer(struct request *r, const struct err *err)
 {
+	struct flow_verdict v;
+	bool blocked = answer_blocked(r, &v);
 	log_warn("request %s: instance %s: %s", r->x->request_id, r->instance, err->text);
 	if (r->backend)
 		backend_stop(r->backend, "its answer is not valid");
-	r->backend = NULL;
-	return refuse(r, ERR_BAD_GATEWAY, "bad-answer", "the app failed to answer");
+	return blocked ? refuse_flow(r, &v, "bad-answer")
+		       : refuse(r, ERR_BAD_GATEWAY, "bad-answer", "the app failed to answer");
 }
 
 static enum request_step step_check(struct request *r)
 {
+	const struct label *ceiling = &r->session->ceiling.label;
 	struct err err = { 0 };
+	struct label label;
 	timing_split_forward(&r->timing, r->start == START_COLD ? r->start_us[1] + r->start_us[2] : 0);
-	const struct session *s = r->session;
-	int rc = r->reply ? response_from_http(r->reply->fields, r->reply->nfields, r->reply->status, r->reply->body,
-					       r->reply->body_len, &r->response, &err)
-			  : response_decode(r->payload, r->payload_len, &r->response, &err);
-	if (rc < 0)
+	if (answer_take(r, &label, &err) < 0)
 		return bad_answer(r, &err);
-	/* The clearance of today: auth ends the sessions of a user whose clearance changes, so as long as the session
-	 * lives its ceiling is below the clearance. */
-	struct flow_verdict v = flow_respond(r->proxy->policy, &r->bound, &s->ceiling, &s->ceiling);
+	/* The clearance of today: auth ends the sessions whose ceiling is above a clearance that falls (R9), so as long
+	 * as the session lives its ceiling is below the clearance. */
+	struct flow_verdict v = flow_respond(r->proxy->policy, &label, ceiling, ceiling);
+	r->secret = !v.allowed || r->certificate[0];
 	if (!v.allowed)
 		return refuse_flow(r, &v, "answer-not-allowed");
-	return session_over(r) ? STEP_REFUSE : STEP_DELIVER;
+	if (session_over(r))
+		return STEP_REFUSE;
+	if (response_keep(&r->response, &r->kept) < 0)
+		return refuse(r, ERR_UNAVAILABLE, "out-of-memory", "no memory for the answer; try again");
+	return STEP_DELIVER;
 }
 
 /* --- DELIVER and REFUSE -------------------------------------------------------------------------------------- */
 
-/* 0 once the record is written. -1: nothing may be released. */
-static int audit(struct request *r, bool allowed, int status)
+static void go_on(struct request *r)
 {
-	const struct session *s = r->session;
-	struct err err = { 0 };
-	struct audit_record record = { .event = "request",
-				       .request_id = r->x->request_id,
-				       .actor = s ? s->user : "",
-				       .class_name = s ? s->class_name : "",
-				       .session = s ? s->uuid : "",
-				       .purpose = s ? s->purpose : "",
-				       .app = r->app_name,
-				       .path = r->path ? r->path : r->x->path,
-				       .label = r->label ? r->label : "",
-				       .instance = r->instance,
-				       .address = r->x->peer,
-				       .allowed = allowed,
-				       .rule = allowed ? flow_rule_name(FLOW_R4_RESPOND) : r->refusal.rule,
-				       .reason = allowed ? (r->gone ? "client-gone" : "") : r->refusal.reason,
-				       .status = status };
-	if (audit_write(r->proxy->audit, &record, &err) == 0)
-		return 0;
-	log_error("the audit log takes no records, so nothing is released: %s", err.text);
-	return -1;
+	resume(r, r->step);
 }
 
-static enum request_step answer_unaudited(struct request *r)
+static void on_recorded(struct audit_wait *w, const struct err *err)
 {
-	r->proxy->answers[5]++;
-	http_problem(r->x, ERR_UNAVAILABLE, 10, "the audit log does not work; no answer can be given");
-	return STEP_DONE;
+	struct request *r = table_entry(w, struct request, wait);
+	if (err)
+		log_error("request %s: no audit record, so nothing is released: %s", r->x->request_id, err->text);
+	r->record = err ? RECORD_FAILED : RECORD_WRITTEN;
+	if (!hold_begin(r, go_on))
+		go_on(r);
 }
 
-/* Our own fields: added after those of the answer, from which PPCE-* and Server-Timing were dropped. */
-static unsigned own_fields(struct request *r, struct http_field *out, char *timing, size_t size)
+/* Nothing is released before its record is in the log. True once it is; else *next says what to do instead. */
+static bool recorded(struct request *r, bool allowed, int status, enum request_step *next)
 {
-	if (!r->proxy->config.expose_timing)
-		return 0;
-	timing_header(&r->timing, r->start == START_COLD ? r->start_us : NULL, timing, size);
-	out[0] = (struct http_field){ "PPCE-Instance", r->instance };
-	out[1] = (struct http_field){ "PPCE-Start", timing_start_name(r->start) };
-	out[2] = (struct http_field){ "PPCE-Label", r->label };
-	out[3] = (struct http_field){ "Server-Timing", timing };
-	return 4;
+	*next = STEP_WAIT;
+	if (r->record == RECORD_NONE) {
+		r->backend = NULL; /* from here on it may serve others */
+		r->record = RECORD_UNDER_WAY;
+		r->wait.done = on_recorded;
+		record_request(r, allowed, status);
+	} else if (r->record == RECORD_FAILED) {
+		r->proxy->answers[5]++;
+		http_problem(r->x, ERR_UNAVAILABLE, 10, "the audit log does not work; no answer can be given");
+		*next = STEP_DONE;
+	}
+	return r->record == RECORD_WRITTEN;
 }
 
 static enum request_step step_deliver(struct request *r)
 {
 	struct http_field fields[PPCE_HEADERS_MAX + 4];
 	char timing[512];
-	if (audit(r, true, r->response.status) < 0)
-		return answer_unaudited(r);
+	enum request_step next;
+	if (!recorded(r, true, r->response.status, &next))
+		return next;
+	if (session_over(r)) { /* while the record was being written: another one says so */
+		r->record = RECORD_NONE;
+		return STEP_REFUSE;
+	}
 	unsigned n = r->response.nfields;
 	memcpy(fields, r->response.fields, n * sizeof *fields);
-	n += own_fields(r, fields + n, timing, sizeof timing);
+	n += answer_own_fields(r, fields + n, timing, sizeof timing);
 	struct http_answer answer = { .status = r->response.status,
 				      .body = r->response.body,
 				      .body_len = r->response.body_len,
@@ -481,8 +485,9 @@ static enum request_step step_refuse(struct request *r)
 	enum err_kind kind = r->refusal.kind;
 	const struct http_field *field = kind == ERR_UNAUTHENTICATED ? &bearer : &allow;
 	int status = err_http_status(kind);
-	if (audit(r, false, status) < 0)
-		return answer_unaudited(r);
+	enum request_step next;
+	if (!recorded(r, false, status, &next))
+		return next;
 	r->proxy->answers[status / 100]++;
 	http_problem_fields(r->x, kind, r->refusal.retry_after, r->refusal.detail, field,
 			    kind == ERR_UNAUTHENTICATED || kind == ERR_METHOD ? 1 : 0);
@@ -519,6 +524,8 @@ static void finish(struct request *r)
 	timing_add(&p->totals, t);
 	sessions_put(r->session);
 	buf_free(&r->cookie);
+	if (r->kept.size > KEPT_SPARE)
+		buf_free(&r->kept);
 	r->next_spare = p->spare;
 	p->spare = r;
 	p->requests--;
@@ -559,7 +566,7 @@ static struct request *request_new(struct proxy *p)
 	/* Everything but the three large arrays, whose lengths are kept beside them. */
 	memset(r, 0, offsetof(struct request, label_text));
 	memset(&r->app, 0, offsetof(struct request, fields) - offsetof(struct request, app));
-	memset(&r->nfields, 0, offsetof(struct request, response) - offsetof(struct request, nfields));
+	memset(&r->nfields, 0, offsetof(struct request, kept) - offsetof(struct request, nfields));
 	memset(&r->refusal, 0, sizeof r->refusal);
 	return r;
 }
@@ -575,6 +582,7 @@ void request_start(struct proxy *p, struct http_exchange *x)
 	r->proxy = p;
 	r->x = x;
 	r->cookie.cap = p->config.proxy.header_bytes + 1;
+	r->kept.cap = PPCE_RESPONSE_BYTES_MAX + RESPONSE_HEADER_BYTES + 4 * PPCE_HEADERS_MAX;
 	x->user = r;
 	x->on_gone = on_gone;
 	r->step = STEP_RECV;
@@ -587,6 +595,7 @@ void request_free_spares(struct proxy *p)
 	while (p->spare) {
 		struct request *r = p->spare;
 		p->spare = r->next_spare;
+		buf_free(&r->kept);
 		free(r);
 	}
 }

@@ -8,6 +8,7 @@
 
 #include <ppce/frame.h>
 
+#include "lib/audit.h"
 #include "lib/http.h"
 #include "proxy/backend.h"
 #include "proxy/encode.h"
@@ -52,7 +53,7 @@ struct request {
 	enum err_kind lookup_kind;
 	/* LABEL */
 	struct label level;
-	const char *label; /* its canonical text: the session's, or label_text */
+	const char *label; /* its canonical text: one of the session's, or label_text */
 	char label_text[PPCE_LABEL_SIZE];
 	/* ROUTE: an app of vmmd's, or an outside service */
 	struct app *app; /* valid up to ACQUIRE; afterwards use the instance's */
@@ -67,6 +68,7 @@ struct request {
 	struct service *service; /* the same for an outside service */
 	enum timing_start start;
 	char instance[PPCE_UUID_SIZE]; /* or the registration's id */
+	char image[PPCE_DIGEST_SIZE];  /* what it runs; "" for an outside service */
 	struct label bound;	       /* the level of whatever serves the request, as vmmd or the registration said */
 	uint32_t start_us[3];	       /* cold: spawn, create, bind */
 	/* FORWARD */
@@ -75,6 +77,13 @@ struct request {
 	size_t payload_len;
 	const struct http_reply *reply;
 	/* CHECK */
+	struct label after;		  /* label of the instance when it had answered */
+	bool secret;			  /* the instance has read what the session may not see: proxy/hold.h */
+	char certificate[PPCE_NAME_SIZE]; /* under which the answer is released (R7); "" none */
+	/* DELIVER, REFUSE */
+	enum { RECORD_NONE, RECORD_UNDER_WAY, RECORD_WRITTEN, RECORD_FAILED } record;
+	struct audit_wait wait;
+	struct buf kept; /* the answer, while its record is being written */
 	struct response response;
 	/* REFUSE */
 	struct {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/ticket.h"
 #include "proxy/headers.h"
 
 /* RFC 9110, 5.6.2 */
@@ -98,6 +99,55 @@ int response_decode(const void *msg, size_t size, struct response *out, struct e
 			return -1;
 	}
 	set_body(out, wire_text(msg, r->body), r->body.len);
+	out->release = r->release == 1;
+	return 0;
+}
+
+int response_released(struct response *r, const uint8_t key[TICKET_KEY_BYTES], const char *request_id,
+		      struct release *head, struct err *err)
+{
+	static const struct http_field json = { "Content-Type", "application/json" };
+	if (r->body_len < sizeof *head)
+		return err_set(err, ERR_BAD_GATEWAY, "the release is cut off");
+	memcpy(head, r->body, sizeof *head);
+	const char *value = (const char *)r->body + sizeof *head;
+	if (head->magic != RELEASE_MAGIC || head->length != r->body_len - sizeof *head ||
+	    !memchr(head->request_id, 0, sizeof head->request_id) ||
+	    !memchr(head->certificate, 0, sizeof head->certificate) || !memchr(head->label, 0, sizeof head->label))
+		return err_set(err, ERR_BAD_GATEWAY, "the release is malformed");
+	if (!release_authentic(head, value, key))
+		return err_set(err, ERR_BAD_GATEWAY, "the release was not made by the store");
+	if (strcmp(head->request_id, request_id) != 0)
+		return err_set(err, ERR_BAD_GATEWAY, "the release was made for another request");
+	*r = (struct response){ .status = 200, .nfields = 1, .body = value, .body_len = head->length };
+	r->fields[0] = json;
+	return 0;
+}
+
+static const char *keep_bytes(struct buf *keep, const void *bytes, size_t len)
+{
+	char *at = keep->data + keep->len;
+	if (len)
+		memcpy(at, bytes, len);
+	at[len] = '\0';
+	keep->len += len + 1;
+	return at;
+}
+
+int response_keep(struct response *r, struct buf *keep)
+{
+	size_t size = r->body_len + 1;
+	for (unsigned i = 0; i < r->nfields; i++)
+		size += strlen(r->fields[i].name) + strlen(r->fields[i].value) + 2;
+	keep->len = 0;
+	keep->failed = false;
+	if (!buf_reserve(keep, size)) /* all at once: nothing moves from here on */
+		return -1;
+	for (unsigned i = 0; i < r->nfields; i++) {
+		r->fields[i].name = keep_bytes(keep, r->fields[i].name, strlen(r->fields[i].name));
+		r->fields[i].value = keep_bytes(keep, r->fields[i].value, strlen(r->fields[i].value));
+	}
+	r->body = keep_bytes(keep, r->body, r->body_len);
 	return 0;
 }
 
@@ -109,6 +159,7 @@ int response_from_http(const struct http_field *fields, unsigned nfields, int st
 		return err_set(err, ERR_BAD_GATEWAY, "the answer's status is %d", status);
 	out->status = status;
 	out->nfields = 0;
+	out->release = false;
 	for (unsigned i = 0; i < nfields; i++)
 		if (add_field(out, &bytes, fields[i].name, strlen(fields[i].name), fields[i].value,
 			      strlen(fields[i].value), err) < 0)

@@ -9,6 +9,8 @@
 #include <stddef.h>
 
 #include <ppce/limits.h>
+#include <ppce/store.h>
+#include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/http.h"
 
@@ -22,6 +24,7 @@ struct response {
 	unsigned nfields;
 	const void *body;
 	size_t body_len;
+	bool release; /* the body claims to be a struct release and its value */
 };
 
 enum response_verdict {
@@ -35,6 +38,13 @@ enum response_verdict response_field(const char *name, size_t name_len, const ch
 /* Decodes the payload of a FRAME_RESPONSE: `size` bytes at `msg`, 4-byte aligned, which must not change meanwhile.
  * *out points into msg. -1 (ERR_BAD_GATEWAY): err says what was wrong, for the log. */
 int response_decode(const void *msg, size_t size, struct response *out, struct err *err);
+/* A response that claims to be a release: checks that the store made it for this very request, and makes *r the answer
+ * that is delivered in its place: the value and nothing else of the app's. *head gets the release's head; its label
+ * and certificate are terminated. -1 (ERR_BAD_GATEWAY): not authentic, or another request's. */
+int response_released(struct response *r, const uint8_t key[TICKET_KEY_BYTES], const char *request_id,
+		      struct release *head, struct err *err);
+/* Moves everything that *r points at into `keep`, whose content is replaced. -1: does not fit its cap, or no memory. */
+int response_keep(struct response *r, struct buf *keep);
 /* The same checks for the answer of an outside service. */
 int response_from_http(const struct http_field *fields, unsigned nfields, int status, const char *body, size_t body_len,
 		       struct response *out, struct err *err);

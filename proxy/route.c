@@ -349,6 +349,21 @@ void route_release(struct routes *t, struct instance *i, uint64_t now_ns)
 		settle_instance(t, i, now_ns);
 }
 
+int route_refile(struct routes *t, struct instance *i, const char *label, const struct label *level)
+{
+	struct route *old = i->route, *r = make_route(t, i->app, label, i->owner);
+	if (!r)
+		return -1;
+	r->instances++;
+	old->instances--;
+	i->route = r;
+	i->level = *level;
+	memcpy(i->label, label, strlen(label) + 1);
+	settle(t, r);
+	settle(t, old);
+	return 0;
+}
+
 void route_end(struct routes *t, struct instance *i, const char *reason, uint64_t now_ns)
 {
 	if (i->state == INSTANCE_ENDING)
@@ -382,6 +397,8 @@ int routes_app_update(struct routes *t, const struct routing_message *m)
 	app->deadline_ms = m->deadline_ms;
 	app->request_bytes = m->request_bytes;
 	app->response_bytes = m->response_bytes;
+	app->has_store = m->has_store != 0;
+	memcpy(app->digest, m->digest, sizeof app->digest);
 	app->generation = t->generation;
 	return 0;
 }

@@ -42,6 +42,8 @@ struct app {
 	unsigned needs;		/* asked for and not answered */
 	unsigned waiting;	/* requests in the queues of its routes */
 	uint64_t hold_until_ns; /* vmmd refused: do not ask for additional ones before */
+	bool has_store;
+	char digest[PPCE_DIGEST_SIZE]; /* of the image */
 	uint32_t generation;
 	bool gone;   /* removed; freed when nothing points here any more */
 	bool pinned; /* not to be freed now */
@@ -66,13 +68,15 @@ struct instance {
 	enum instance_state { INSTANCE_IDLE, INSTANCE_BUSY, INSTANCE_ENDING } state;
 	struct app *app;
 	struct route *route;							  /* NULL once ENDING */
-	char uuid[PPCE_UUID_SIZE], label[PPCE_LABEL_SIZE], owner[PPCE_USER_SIZE]; /* as vmmd bound it */
+	char uuid[PPCE_UUID_SIZE], label[PPCE_LABEL_SIZE], owner[PPCE_USER_SIZE]; /* as vmmd bound it, or refiled */
 	struct label level;							  /* of .label */
 	uint64_t born_ns;
 	uint64_t since_ns; /* in its present state */
 	uint32_t served;   /* requests, over its whole life */
 	bool asked;	   /* started because a request waited */
 	uint32_t spawn_us;
+	uint32_t slot; /* in the taint table; TAINT_NONE without a store */
+	uint64_t seq;  /* of the newest ticket made for it */
 	bool from_shell;
 	bool surplus; /* to be stopped when its request is done: no longer announced */
 	uint32_t generation;
@@ -128,6 +132,8 @@ void route_cancel(struct routes *t, struct waiter *w); /* the request went away;
 /* A BUSY instance has done its request and is fit for the next: it goes to whoever waits, or becomes idle, or is
  * stopped when it is used up or needed elsewhere. */
 void route_release(struct routes *t, struct instance *i, uint64_t now_ns); /* i may be ENDING afterwards */
+/* A BUSY instance has another label now (it has read): it belongs to another key from here on. -1: no memory. */
+int route_refile(struct routes *t, struct instance *i, const char *label, const struct label *level);
 /* Takes an instance that is dead, broken or used up out of the tables. It stays known by its UUID (ENDING) until
  * routes_gone(). With a reason, ops->stop() is called. */
 void route_end(struct routes *t, struct instance *i, const char *reason, uint64_t now_ns);

@@ -6,6 +6,7 @@
 
 #include "lib/log.h"
 #include "lib/names.h"
+#include "policy/flow.h"
 
 static struct session *find(const struct sessions *s, const uint8_t hash[SESSION_HASH_BYTES])
 {
@@ -32,6 +33,22 @@ static void forget(struct sessions *s, struct session *e, enum session_state sta
 	sessions_put(e);
 }
 
+static int take_level(const struct policy *p, const char *text, struct session_level *out, struct err *err)
+{
+	if (label_parse(p, text, &out->label, err) < 0)
+		return -1;
+	return label_format(p, &out->label, out->text, err);
+}
+
+static int take_levels(const struct policy *p, const struct session_message *m, struct session *e, struct err *err)
+{
+	if (take_level(p, m->floor, &e->floor, err) < 0 || take_level(p, m->ceiling, &e->ceiling, err) < 0)
+		return -1;
+	label_drop_tags(p, &e->ceiling.label, &e->plain.label);
+	label_join(p, &e->plain.label, &e->floor.label, &e->plain.label);
+	return label_format(p, &e->plain.label, e->plain.text, err);
+}
+
 /* SESSION_FOUND became a session, or NULL if its labels mean nothing under our policy. */
 static struct session *session_from(const struct sessions *s, const struct session_message *m)
 {
@@ -39,14 +56,13 @@ static struct session *session_from(const struct sessions *s, const struct sessi
 	struct session *e = calloc(1, sizeof *e);
 	if (!e)
 		return NULL;
-	if (label_parse(s->policy, m->floor, &e->floor, &err) < 0 ||
-	    label_parse(s->policy, m->ceiling, &e->ceiling, &err) < 0 ||
-	    label_format(s->policy, &e->ceiling, e->ceiling_text, &err) < 0) {
+	if (take_levels(s->policy, m, e, &err) < 0) {
 		log_error("auth and proxy have different policies: %s", err.text);
 		free(e);
 		return NULL;
 	}
 	e->expires = m->expires;
+	e->epoch = m->epoch;
 	memcpy(e->hash, m->token_hash, sizeof e->hash);
 	memcpy(e->uuid, m->session, sizeof e->uuid);
 	memcpy(e->user, m->user, sizeof e->user);
@@ -121,9 +137,19 @@ static void on_answer(struct sessions *s, const struct session_message *m)
 	lookup_end(s, lookup, e, ERR_UNAVAILABLE);
 }
 
+/* Is the session's ceiling at or below the one that is left to the user? Nothing is at or below "", nor below what is no
+ * label of our policy. */
+static bool stays(const struct sessions *s, const struct session *e, const struct session_message *m)
+{
+	struct label left;
+	if (!m->ceiling[0])
+		return false;
+	return label_parse(s->policy, m->ceiling, &left, NULL) == 0 &&
+	       flow_revoked(s->policy, &e->ceiling.label, &left).allowed;
+}
+
 static void on_revoke(struct sessions *s, const struct session_message *m)
 {
-	struct session_message ok = { .type = SESSION_REVOKED_OK, .id = m->id };
 	struct session *e, *next;
 	if (m->user[0] == '\0') {
 		e = find(s, m->token_hash);
@@ -132,11 +158,18 @@ static void on_revoke(struct sessions *s, const struct session_message *m)
 	} else {
 		for (e = TAILQ_FIRST(&s->recent); e; e = next) {
 			next = TAILQ_NEXT(e, recent);
-			if (strcmp(e->user, m->user) == 0)
+			if (strcmp(e->user, m->user) == 0 && !stays(s, e, m))
 				forget(s, e, SESSION_ENDED);
 		}
 	}
-	link_send(&s->auth, &ok);
+	s->revoke(s->ctx, m);
+}
+
+void sessions_revoked(struct sessions *s, uint64_t id, uint64_t connection)
+{
+	struct session_message ok = { .type = SESSION_REVOKED_OK, .id = id };
+	if (connection == s->connection)
+		link_send(&s->auth, &ok);
 }
 
 static int on_packet(void *ctx, const void *data, size_t size, int fd)
@@ -147,6 +180,8 @@ static int on_packet(void *ctx, const void *data, size_t size, int fd)
 		log_error("auth sent a malformed message");
 		return -1;
 	}
+	if (m->epoch > s->epoch)
+		s->epoch = m->epoch;
 	if (m->type == SESSION_REVOKE)
 		on_revoke(s, m);
 	else if (m->type == SESSION_FOUND || m->type == SESSION_UNKNOWN)
@@ -169,16 +204,18 @@ static void give_up(struct sessions *s, int64_t asked_before)
 static void on_down(void *ctx)
 {
 	struct sessions *s = ctx;
+	s->connection++;
 	while (!TAILQ_EMPTY(&s->recent))
 		forget(s, TAILQ_FIRST(&s->recent), SESSION_UNSURE);
 	give_up(s, INT64_MAX);
 }
 
-int sessions_start(struct sessions *s, uv_loop_t *loop, const struct policy *policy, const char *path, struct err *err)
+int sessions_start(struct sessions *s, uv_loop_t *loop, const struct policy *policy, const char *path,
+		   sessions_revoke_fn *revoke, void *ctx, struct err *err)
 {
 	static const struct link_events events = { on_up, on_down, on_packet };
 	_Static_assert(sizeof(struct session_message) <= LINK_PACKET_MAX, "a message fits a packet");
-	*s = (struct sessions){ .policy = policy };
+	*s = (struct sessions){ .policy = policy, .revoke = revoke, .ctx = ctx };
 	TAILQ_INIT(&s->recent);
 	TAILQ_INIT(&s->lookups);
 	if (table_init(&s->cached) < 0 || table_init(&s->pending) < 0)

@@ -31,9 +31,13 @@ struct session {
 	enum session_state state;
 	uint8_t hash[SESSION_HASH_BYTES];
 	int64_t expires; /* Unix time, s */
+	uint64_t epoch;	 /* of the clearance that its ceiling was checked against */
 	char uuid[PPCE_UUID_SIZE], user[PPCE_USER_SIZE], class_name[PPCE_CLASS_SIZE], purpose[PPCE_PURPOSE_SIZE];
-	struct label floor, ceiling;
-	char ceiling_text[PPCE_LABEL_SIZE]; /* canonical */
+	/* L and C of the session (R0), and C without anybody's data: the levels at which requests run that name none */
+	struct session_level {
+		struct label label;
+		char text[PPCE_LABEL_SIZE]; /* canonical */
+	} floor, ceiling, plain;
 };
 
 /* A question under way; part of the asker's memory until done() or sessions_cancel(). */
@@ -47,6 +51,10 @@ struct session_lookup {
 	void (*done)(struct session_lookup *lookup, struct session *s, enum err_kind kind);
 };
 
+/* Ends what else may not live on after a SESSION_REVOKE, whose sessions have ended when it is called, and leads to
+ * sessions_revoked() when that is done. */
+typedef void sessions_revoke_fn(void *ctx, const struct session_message *m);
+
 TAILQ_HEAD(session_list, session);
 struct sessions {
 	struct link auth;
@@ -55,10 +63,18 @@ struct sessions {
 	struct session_list recent;	      /* least recently used first */
 	TAILQ_HEAD(, session_lookup) lookups; /* in the order of asking */
 	uint64_t last_id, hits, misses;
+	uint64_t epoch;	     /* the newest that auth has spoken of */
+	uint64_t connection; /* counts the connections to auth that were lost */
+	sessions_revoke_fn *revoke;
+	void *ctx;
 };
 
 /* Connects to auth's socket and stays connected. */
-int sessions_start(struct sessions *s, uv_loop_t *loop, const struct policy *policy, const char *path, struct err *err);
+int sessions_start(struct sessions *s, uv_loop_t *loop, const struct policy *policy, const char *path,
+		   sessions_revoke_fn *revoke, void *ctx, struct err *err);
+/* Tells auth that revocation `id` is done. `connection`: the value of .connection when it came; after another one
+ * nothing is sent, as auth's numbers begin anew. */
+void sessions_revoked(struct sessions *s, uint64_t id, uint64_t connection);
 void sessions_stop(struct sessions *s); /* no request may hold a session any more */
 bool sessions_ready(const struct sessions *s);
 /* The session of a token's hash. Returned at once with a reference for the caller if it is cached. Else NULL with

@@ -39,12 +39,19 @@ static void on_refused(struct proxy *p, const struct routing_message *m)
 	routes_refused(&p->routes, m->id, kind, clock_ns());
 }
 
+static void on_taint(struct proxy *p, int fd)
+{
+	struct err err;
+	if (fd < 0 || taint_adopt(&p->taint, fd, &err) < 0)
+		log_error("vmmd sent no usable table of labels; apps with a store cannot answer");
+}
+
 static int on_packet(void *ctx, const void *data, size_t size, int fd)
 {
 	struct proxy *p = ctx;
 	const struct routing_message *m = data;
 	bool valid = routing_valid(m, size);
-	if (!valid || (fd >= 0 && m->type != ROUTING_INSTANCE)) {
+	if (!valid || (fd >= 0 && m->type != ROUTING_INSTANCE && m->type != ROUTING_TAINT)) {
 		log_error("vmmd sent a malformed message");
 		sock_close(&fd);
 		return -1;
@@ -64,6 +71,10 @@ static int on_packet(void *ctx, const void *data, size_t size, int fd)
 		break;
 	case ROUTING_GONE:
 		backend_gone(p, m->uuid, m->reason);
+		revoke_gone(p, m->uuid);
+		break;
+	case ROUTING_TAINT:
+		on_taint(p, fd);
 		break;
 	case ROUTING_SYNCED:
 		log_info("vmmd has announced %zu apps", p->routes.by_app.count);
@@ -85,6 +96,7 @@ static void on_down(void *ctx)
 {
 	struct proxy *p = ctx;
 	routes_lost(&p->routes);
+	revoke_lost(p);
 }
 
 int vmmd_start(struct proxy *p, struct err *err)

@@ -9,6 +9,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from harness import Platform  # noqa: E402
+from health import Club  # noqa: E402
+import demo_health  # noqa: E402
 
 USERS = [  # name, class, clearance (None: the class's)
     ("ann", "trainer", None),
@@ -21,8 +23,10 @@ SECRET = "ann's diagnosis: torn ligament, out for six months"
 
 
 class Demo:
-    def __init__(self, platform):
-        self.platform, self.sessions, self.calls, self.broken, self.rows = platform, {}, [], [], []
+    def __init__(self, platform, before=None):
+        """`before`: the part of the demonstration that this one continues."""
+        self.platform, self.sessions, self.calls = platform, getattr(platform, "sessions", {}), []
+        self.broken, self.rows = (before.broken, before.rows) if before else ([], [])
         self.client = platform.client()  # one kept connection, as a browser has
 
     def call(self, user, path, show=True, **kw):
@@ -31,7 +35,7 @@ class Demo:
         took = (time.perf_counter() - start) * 1000
         self.calls.append(answer)
         label = answer.headers.get("ppce-label") or kw.get("label") or "-"
-        self.rows.append(f"  {user:5}{label:28}{path.split('?')[0]:24}{answer.status:6}  "
+        self.rows.append(f"  {user:5}{label:28}{path.split('?')[0]:27}{answer.status:6}  "
                          f"{(answer.instance or '-')[:8]:10}{answer.start or '-':10}{took:7.2f} ms")
         if show:
             print(self.rows[-1])
@@ -48,7 +52,7 @@ def heading(text):
 
 
 def columns():
-    print(f"  {'user':5}{'label':28}{'request':24}{'status':>6}  {'instance':10}{'start':10}{'time':>10}")
+    print(f"  {'user':5}{'label':28}{'request':27}{'status':>6}  {'instance':10}{'start':10}{'time':>10}")
 
 
 def set_up(demo):
@@ -138,6 +142,14 @@ def show_audit(demo):
     demo.expect(len(refused) == 2, "two of them refusals")
 
 
+def show_isolation(ready_line):
+    isolation = ready_line.partition("(isolation: ")[2].rstrip().rstrip(")") or "unknown"
+    print(f"\nIsolation in force: {isolation}")
+    if "process" in isolation:
+        print("  /dev/kvm is not usable here, so jailed processes took the place of virtual machines"
+              " (`ppce doctor` says why).")
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="ppce-demo-") as tmp:
         print("== start", file=sys.stderr)
@@ -149,16 +161,19 @@ def main():
             show_refusals(demo)
             show_leaks(demo)
             show_audit(demo)
-            heading("All requests of this demonstration, as users saw them")
-            columns()
-            print(*demo.rows, sep="\n")
-            isolation = platform.ready_line.partition("(isolation: ")[2].rstrip().rstrip(")") or "unknown"
-            print(f"\nIsolation in force: {isolation}")
-            if "process" in isolation:
-                print("  /dev/kvm is not usable here, so jailed processes took the place of virtual machines"
-                      " (`ppce doctor` says why).")
-    if demo.broken:
-        print(f"{len(demo.broken)} expectation(s) did not hold")
+        print("== start of a second platform, with the health records of a sports club", file=sys.stderr)
+        club = Club(pathlib.Path(tmp) / "club")
+        certificate = club.sign("stats")
+        with club:
+            second = Demo(club, demo)
+            demo_health.show(second, certificate)
+        demo_health.show_tampering(second)
+        heading("All requests of this demonstration, as users saw them")
+        columns()
+        print(*second.rows, sep="\n")
+        show_isolation(platform.ready_line)
+    if second.broken:
+        print(f"{len(second.broken)} expectation(s) did not hold")
         return 1
     print("All expectations held.")
     return 0

@@ -316,7 +316,7 @@ void call_start(struct instance *i)
 	i->payload = NULL;
 	i->call = c;
 	c->answer.cap = PPCE_DATA_BYTES_MAX;
-	enum ticket_verdict v = monitor_ticket(&i->monitor, &c->store->key, &c->head.ticket, now_ms());
+	enum ticket_verdict v = monitor_ticket(&i->monitor, c->store->key, &c->head.ticket, now_ms());
 	if (v != TICKET_OK) {
 		bad_ticket(c, v);
 		return;

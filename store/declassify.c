@@ -67,7 +67,7 @@ static int make_release(struct call *c, struct err *err)
 		head.length = (uint32_t)strlen(text);
 		memcpy(head.request_id, c->head.ticket.request_id, sizeof head.request_id);
 		memcpy(head.certificate, k->name, sizeof head.certificate);
-		release_sign(&c->store->key, &head, text);
+		release_seal(&head, text, c->store->key);
 		buf_append(&c->answer, &head, sizeof head);
 		rc = buf_append(&c->answer, text, head.length);
 	}
@@ -94,7 +94,6 @@ static void release_value(struct call *c)
 		return;
 	}
 	memcpy(c->after, c->before, sizeof c->after); /* the instance stays where it is */
-	owners_add_label(&c->owners, c->store->policy, &c->instance->monitor.label);
 	c->allowed = true;
 	c->rule = "R7";
 	c->status = STORE_OK;
@@ -112,6 +111,7 @@ static void on_authorised(void *ctx, struct authorised *a)
 		call_end_abandoned(c);
 		return;
 	}
+	owners_add_label(&c->owners, c->store->policy, &c->instance->monitor.label);
 	struct uses_actor who = call_actor(c);
 	struct flow_verdict v = judge(c, &group);
 	c->nrows = group;

@@ -77,7 +77,7 @@ static int load_config(struct store *s, const char *dir, struct err *err)
 	s->policy = policy_load(config_path(&s->config, "policy.yaml", path, sizeof path), err);
 	if (!s->policy || load_queries(s, err) < 0)
 		return -1;
-	if (ticket_key_load(config_path(&s->config, "secrets/ticket.key", path, sizeof path), &s->key, err) < 0)
+	if (ticket_key_load(config_path(&s->config, "secrets/ticket.key", path, sizeof path), s->key, err) < 0)
 		return -1;
 	if (make_dir(&s->config, "state", err) < 0 || make_dir(&s->config, "run", err) < 0)
 		return -1;

@@ -43,10 +43,10 @@ void monitor_free(struct monitor *m)
 	forget(m);
 }
 
-static enum ticket_verdict check(const struct monitor *m, const struct ticket_key *key, const struct ticket *t,
+static enum ticket_verdict check(const struct monitor *m, const uint8_t key[TICKET_KEY_BYTES], const struct ticket *t,
 				 int64_t now_ms)
 {
-	if (!ticket_authentic(key, t))
+	if (!ticket_valid(t) || !ticket_authentic(t, key))
 		return TICKET_FORGED;
 	if (strcmp(t->instance, m->uuid) != 0 || strcmp(t->app, m->app) != 0)
 		return TICKET_FOREIGN;
@@ -59,7 +59,7 @@ static enum ticket_verdict check(const struct monitor *m, const struct ticket_ke
 	return TICKET_OK;
 }
 
-enum ticket_verdict monitor_ticket(struct monitor *m, const struct ticket_key *key, const struct ticket *t,
+enum ticket_verdict monitor_ticket(struct monitor *m, const uint8_t key[TICKET_KEY_BYTES], const struct ticket *t,
 				   int64_t now_ms)
 {
 	struct label r, ceiling;

@@ -11,8 +11,8 @@
 #include <ppce/taint.h>
 #include <ppce/ticket.h>
 #include "policy/automaton.h"
+#include "lib/ticket.h"
 #include "policy/flow.h"
-#include "store/ticket.h"
 
 #define MONITOR_SOURCES_MAX 64 /* queries that raised one instance; more: nothing can be released any more */
 #define MONITOR_USES_MAX 4096  /* objects with automata that one instance has read; more: it cannot write or release */
@@ -68,7 +68,7 @@ void monitor_free(struct monitor *m);
 
 /* Untrusted ticket. TICKET_OK: it is the current one from now on, and the label follows it: reset to the request's with
  * TICKET_PRISTINE, else joined with it. Any other verdict changes nothing. */
-enum ticket_verdict monitor_ticket(struct monitor *m, const struct ticket_key *key, const struct ticket *t,
+enum ticket_verdict monitor_ticket(struct monitor *m, const uint8_t key[TICKET_KEY_BYTES], const struct ticket *t,
 				   int64_t now_ms);
 /* R2, R3. Nothing is changed. */
 struct flow_verdict monitor_read(const struct monitor *m, const struct label *data);

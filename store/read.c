@@ -13,8 +13,6 @@ static void collect_owners(struct call *c)
 	const struct query *q = c->query;
 	struct label join;
 	c->nrows = rows_left(&c->rows, &join);
-	if (!q->label.per_row)
-		owners_add_label(&c->owners, c->store->policy, &c->label);
 	for (size_t i = 0; i < c->rows.ngroups; i++) {
 		const struct row_group *g = &c->rows.group[i];
 		if (g->denied)
@@ -183,6 +181,8 @@ void call_read(struct call *c)
 		call_refuse(c, STORE_DENIED, NULL, "label");
 		return;
 	}
+	if (!c->query->label.per_row) /* whose data it is, the record of a refusal says as well */
+		owners_add_label(&c->owners, c->store->policy, &c->label);
 	c->permit.certificate = find_permit(c);
 	if (!c->permit.certificate) {
 		decide_read(c);

@@ -9,7 +9,7 @@
  *   read.c, write.c, declassify.c   what comes after finding: R2, R3, R7
  *   monitor.c      what an instance has read and may do next; pure
  *   uses.c         automata and obligations
- *   rows.c, owners.c, decode.c, ticket.c   pure
+ *   rows.c, owners.c, decode.c   pure
  *   pool.c, db_sqlite.c, db_postgresql.c   where the data is
  *   state.c        what the store itself remembers
  */
@@ -22,10 +22,10 @@
 #include "lib/config.h"
 #include "lib/http_client.h"
 #include "lib/rest.h"
+#include "lib/ticket.h"
 #include "policy/queries.h"
 #include "store/pool.h"
 #include "store/state.h"
-#include "store/ticket.h"
 
 struct attach;
 struct certificates;
@@ -35,8 +35,8 @@ struct store {
 	struct config config;
 	struct policy *policy;
 	struct queries *queries;
-	bool automata; /* some query carries one */
-	struct ticket_key key;
+	bool automata;		       /* some query carries one */
+	uint8_t key[TICKET_KEY_BYTES]; /* secrets/ticket.key */
 	struct pool *pool;
 	struct state *state;
 	struct audit *audit;

@@ -45,7 +45,9 @@ enum ppce_call {
 	PPCE_CALL_PANIC = 5,  /* arg[1]: bytes in .text, the reason; does not return */
 	PPCE_CALL_STORE = 6,  /* arg[0]: enum store_verb; arg[1]: bytes of the call in the data buffer (ppce/store.h),
 			       * 1..data_max. result: bytes of the answer, which replaces the call, or minus enum
-			       * store_status. Without a store, or while no request is served: -STORE_NONE */
+			       * store_status. Without a store, or while no request is served: -STORE_NONE.
+			       * When the store has closed the socket: -STORE_UNAVAILABLE; the instance then ends with
+			       * its answer */
 };
 
 /* The control page. The host writes every field of the first group before each entry into the guest and reads none of

@@ -34,7 +34,9 @@ enum frame_failure {
 	4u		    /* on FRAME_REQUEST: a struct ticket stands between header and payload (not in .length). Set
 			      * exactly for instances that have a store; the guest never sees it */
 #define FRAME_FLAG_READY 1u /* on FRAME_RESPONSE: the instance takes the next request at once */
-#define FRAME_FLAG_LAST 2u  /* on FRAME_RESPONSE: the instance ends now (lifetime `request`, mode `discard`) */
+#define FRAME_FLAG_LAST \
+	2u /* on FRAME_RESPONSE: the instance ends now (lifetime `request`, mode `discard`; or the store
+			     * has closed its socket) */
 
 struct frame_header {
 	uint32_t magic;	 /* FRAME_MAGIC */

@@ -13,7 +13,9 @@
  *   SESSION_REVOKE   forget .token_hash, or with .user set every session of that user whose ceiling is not at or below
  *                    .ceiling (empty: all), and end every instance that is bound to the user or works for one of those
  *                    sessions, unless its label is at or below .ceiling too (R9). When the last of them has ended, answer
- *                    SESSION_REVOKED_OK with the same .id. auth answers the operator only after that; a proxy that does not answer within 2 s is
+ *                    SESSION_REVOKED_OK with the same .id. A .token_hash ends that one session; only where
+ *                    .ceiling is set too, instances that work for it and are not at or below it end as well. auth
+ *                    answers the operator only after that; a proxy that does not answer within 2 s is
  *                    disconnected, and a disconnected proxy must forget every session it has cached (fail closed).
  */
 #ifndef PPCE_SESSION_H

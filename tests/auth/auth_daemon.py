@@ -2,12 +2,14 @@
 """Runs the real ppce-auth in a directory of its own, and speaks to it as the proxy and the operator do."""
 import hashlib
 import http.client
+import http.server
 import json
 import os
 import pathlib
 import shutil
 import signal
 import socket
+import socketserver
 import struct
 import subprocess
 import tempfile
@@ -226,6 +228,26 @@ class Auth:
     def logout(self, token):
         return self.call("DELETE", "/v1/sessions/current", headers={"Authorization": f"Bearer {token}"})
 
+    # -- grants; `token` None: as the operator --
+
+    def as_user(self, token, method, target, body=None):
+        return self.call(method, target, body, {"Authorization": f"Bearer {token}"} if token is not None else {})
+
+    def grant(self, number, category, to, token=None, **fields):
+        return self.as_user(token, "PUT", f"/v1/grants/{number}", {"category": category, "to": to, **fields})
+
+    def revoke(self, number, token=None):
+        return self.as_user(token, "DELETE", f"/v1/grants/{number}")
+
+    def glass(self, token, owner="ann", category="medical", reason="unconscious in room 4", **fields):
+        return self.as_user(token, "POST", "/v1/break-glass",
+                            {"owner": owner, "category": category, "reason": reason, **fields})
+
+    def grants(self, token=None, query=""):
+        answer = self.as_user(token, "GET", "/v1/grants" + query)
+        assert answer.status == 200, answer.text
+        return {g["id"]: g for g in answer.json()["grants"]}
+
     def metric(self, name):
         for line in self.call("GET", "/metrics").text.splitlines():
             if line.startswith(name + " "):
@@ -237,6 +259,73 @@ class Auth:
 
     def proxy(self):
         return Proxy(self.path("run/auth-session.sock"))
+
+
+class Store:
+    """Takes events as ppce-store does. `statuses` are the answers to come, 204 afterwards; None hangs up."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "run", "store.sock")
+        self.events = []
+        self.seen = 0
+        self.statuses = []
+        self.arrived = threading.Condition()
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+        store = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = store.take(self.path, json.loads(body))
+                if status:
+                    self.send_response(status)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                self.close_connection = True
+
+            def address_string(self):
+                return "unix"
+
+            def log_message(self, *_):
+                pass
+
+        class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+            daemon_threads = True
+
+        self.server = Server(self.path, Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def take(self, path, event):
+        with self.arrived:
+            assert path == "/v1/events"
+            self.seen += 1
+            status = self.statuses.pop(0) if self.statuses else 204
+            if status in (204, 403, 409):
+                self.events.append(event)
+            self.arrived.notify_all()
+            return status
+
+    def wait(self, check, timeout=20):
+        with self.arrived:
+            assert self.arrived.wait_for(check, timeout), (self.seen, self.events)
+
+    def names(self):
+        return [e["event"] for e in self.events]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+        os.unlink(self.path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def peak_memory_mib(pid):

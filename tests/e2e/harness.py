@@ -117,6 +117,11 @@ class Session:
         self.label, self.expires = answer.get("label"), answer.get("expires")
 
 
+def plain(label):
+    """A label without anybody's data: where apps without a store run by default."""
+    return re.sub(r",?own=(\{[^}]*\}|ALL)", "", label)
+
+
 class Client:
     """One keep-alive connection to the proxy; not for use by several threads at once."""
 
@@ -174,6 +179,15 @@ class Platform:
         # Argon2id at its smallest: tests log in many times, and the cost is not what they are about.
         settings = {"auth.argon2_memory_mib": 8, "auth.argon2_passes": 1, "vmmd.backend": backend}
         self.configure({**settings, **(config or {})})
+
+    @classmethod
+    def existing(cls, directory, build=None):
+        """One that `ppce init` has made already."""
+        p = cls.__new__(cls)
+        p.dir, p.build = pathlib.Path(directory), pathlib.Path(build or build_dir())
+        p.bin, p.backend, p.process = p.build / "bin", "auto", None
+        p.url = p.host = p.port = p.ready_line = None
+        return p
 
     def configure(self, settings):
         path = self.dir / "ppce.yaml"

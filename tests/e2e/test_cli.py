@@ -23,6 +23,11 @@ def p(make_platform, echo_image):
     return platform
 
 
+def own(user):
+    """What the example policy adds to everybody's clearance: the user's own data."""
+    return f",own={{{user}/medical,{user}/training}}"
+
+
 def fails(p, code, words, *args, **kw):
     done = p.run(*args, "-C", p.dir, **kw)
     assert done.returncode == code, done
@@ -34,7 +39,7 @@ def test_ready_line_and_status(p):
     assert re.fullmatch(r"PPCE ready at http://127\.0\.0\.1:\d+ \(isolation: (kvm|process).*\)\n", p.ready_line)
     status = p.cli_json("status")
     assert status["ready"] is True and status["url"] == p.url and status["isolation"] in p.ready_line
-    assert {row["name"]: row["state"] for row in status["daemons"]} == dict.fromkeys(("audit", "auth", "vmmd", "proxy"), "ready")
+    assert {row["name"]: row["state"] for row in status["daemons"]} == dict.fromkeys(("audit", "store", "auth", "vmmd", "proxy"), "ready")
     assert p.url in p.cli("status")
 
 
@@ -85,9 +90,9 @@ def test_user(p, tmp_path):
     secret.write_text("a long enough one\nnot this line\n")
     p.cli("user", "add", "bob@ward.example", "--class", "trainer", "--password-file", secret)
     row, = [row for row in p.cli_json("user", "ls") if row["name"] == "bob@ward.example"]
-    assert (row["class"], row["clearance"]) == ("trainer", SECRET)
+    assert (row["class"], row["clearance"]) == ("trainer", SECRET + own("bob@ward.example"))
     assert not any("pass" in key or "hash" in key for key in row)
-    assert p.login("bob@ward.example", "a long enough one").label == SECRET
+    assert p.login("bob@ward.example", "a long enough one").label == SECRET + own("bob@ward.example")
     fails(p, 6, "bob", "user", "add", "bob@ward.example", "--class", "trainer", "--password-file", secret)
     fails(p, 2, "clearance", "user", "add", "eve", "--password-file", secret)
     fails(p, 2, "trainer", "user", "add", "eve", "--class", "triner", "--password-file", secret)
@@ -122,7 +127,7 @@ def test_a_removed_user_is_gone_at_once(p):
 def test_session(p):
     session = p.login("ann", purpose="rounds")
     row, = [row for row in p.cli_json("session", "ls") if row["session"] == session.id]
-    assert (row["user"], row["purpose"], row["label"]) == ("ann", "rounds", SECRET)
+    assert (row["user"], row["purpose"], row["label"]) == ("ann", "rounds", SECRET + own("ann"))
     assert session.token not in json.dumps(p.cli_json("session", "ls"))
     assert session.id in p.cli("session", "ls")
     p.cli("session", "rm", session.id)

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import DAEMONS, eventually
+from harness import DAEMONS, eventually, plain
 
 LABELS = ("level=NATO_SECRET,comp={A}", "level=NATO_SECRET,comp={B}", "level=NATO_RESTRICTED")
 USERS = 6
@@ -69,7 +69,7 @@ class Load:
                 self.wrong.append((name, answer))
             return
         text = answer.text
-        if f"\nuser={name}\n" not in text or f"body={secret}\n" not in text or f"label={session.label}\n" not in text:
+        if f"\nuser={name}\n" not in text or f"body={secret}\n" not in text or f"label={plain(session.label)}\n" not in text:
             self.wrong.append((name, answer))
         self.served[name] += 1
 

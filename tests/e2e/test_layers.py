@@ -26,7 +26,7 @@ def test_includes_point_downwards(folder):
 def test_policy_does_no_input_or_output_of_its_own():
     """Reading the policy file is lib/yaml.h's; everything else in policy/ computes."""
     for path in files("policy"):
-        assert not re.search(r"\b(open|read|write|socket|recv|send|printf|fopen|getenv)\(", path.read_text()), path
+        assert not re.search(r"(?<!->)\b(open|read|write|socket|recv|send|printf|fopen|getenv)\(", path.read_text()), path
 
 
 def test_every_file_says_its_licence():

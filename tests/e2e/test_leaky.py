@@ -2,6 +2,8 @@
 """An app with two classic bugs: what it leaks when users share an instance, and that it leaks nothing when they do not."""
 import pytest
 
+from harness import plain
+
 LABEL = "level=NATO_SECRET,comp={A}"
 MINE = "ann has a torn ligament and will be out for six months"
 
@@ -16,7 +18,7 @@ def world(platform):
     for name in ("ann", "bob"):  # of one class: the label alone does not keep them apart
         platform.add_user(name, cls="trainer")
         platform.sessions[name] = platform.login(name)
-        assert platform.sessions[name].label == LABEL
+        assert plain(platform.sessions[name].label) == LABEL
     return platform
 
 

@@ -100,6 +100,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.vmmd.reboot_s, 3600);
 	assert_int_equal(c.vmmd.max_instances, 1024);
 	assert_string_equal(c.vmmd.tender_user, "nobody");
+	assert_false(c.vmmd.labelled_logs);
 	assert_int_equal(c.proxy.connections, 1024);
 	assert_int_equal(c.proxy.queue, 256);
 	assert_int_equal(c.proxy.queue_ms, 5000);
@@ -110,6 +111,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.proxy.head_ms, 10000);
 	assert_int_equal(c.proxy.body_ms, 30000);
 	assert_int_equal(c.proxy.idle_ms, 60000);
+	assert_int_equal(c.proxy.blocked_grid_ms, 100);
 	assert_int_equal(c.audit.durability, DURABILITY_PROCESS);
 	assert_int_equal(c.audit.rotate_mib, 64);
 	assert_int_equal(c.audit.checkpoint_ms, 1000);
@@ -154,6 +156,7 @@ static void test_example(void **state)
 					    "  reboot_s:",
 					    "  max_instances:",
 					    "  tender_user:",
+					    "  labelled_logs:",
 					    "proxy:",
 					    "  connections:",
 					    "  queue:",
@@ -165,6 +168,7 @@ static void test_example(void **state)
 					    "  head_ms:",
 					    "  body_ms:",
 					    "  idle_ms:",
+					    "  blocked_grid_ms:",
 					    "audit:",
 					    "  durability:",
 					    "  rotate_mib:",

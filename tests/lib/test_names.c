@@ -36,6 +36,31 @@ static void test_names(void **state)
 	assert_false(name_valid(NULL));
 }
 
+static void test_queries(void **state)
+{
+	(void)state;
+	static const char *const good[] = {
+		"", "a", "mine", "my_training", "a-b", "a,b", "v1,login", "q2,q_,q-", "a,a"
+	};
+	static const char *const bad[] = { ",",	  "a,",	  ",a",	 "a,,b", "A",	"_a",  "-a",	      "1a",
+					   "a b", "a, b", "a\n", "a;b",	 "a.b", "a/b", "caf\xc3\xa9", "a,B" };
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		assert_true(queries_valid(good[i]));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_false(queries_valid(bad[i]));
+	assert_true(queries_valid(repeat('a', 32)));
+	assert_false(queries_valid(repeat('a', 33)));
+	assert_false(queries_valid(NULL));
+	char list[PPCE_QUERIES_SIZE + 1];
+	for (size_t i = 0; i < sizeof list; i++)
+		list[i] = i % 2 ? ',' : 'a';
+	list[PPCE_QUERIES_SIZE - 1] = '\0';
+	assert_true(queries_valid(list));
+	list[PPCE_QUERIES_SIZE - 1] = 'a';
+	list[PPCE_QUERIES_SIZE] = '\0';
+	assert_false(queries_valid(list));
+}
+
 static void test_users(void **state)
 {
 	(void)state;
@@ -135,13 +160,10 @@ static void test_digest_unreadable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_users),
-		cmocka_unit_test(test_classes),
-		cmocka_unit_test(test_uuid),
-		cmocka_unit_test(test_clocks),
-		cmocka_unit_test(test_digest),
-		cmocka_unit_test(test_digest_unreadable),
+		cmocka_unit_test(test_names),  cmocka_unit_test(test_queries),
+		cmocka_unit_test(test_users),  cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_uuid),   cmocka_unit_test(test_clocks),
+		cmocka_unit_test(test_digest), cmocka_unit_test(test_digest_unreadable),
 	};
 	return cmocka_run_group_tests_name("names", tests, NULL, NULL);
 }

@@ -145,7 +145,7 @@ static void test_encode(void **state)
 				    .body_len = 6 };
 	struct buf out = { .cap = 4096 }, tight = { .cap = 64 };
 	struct frame_header h;
-	assert_int_equal(encode_frame(&r, 7, 1000, &out), 0);
+	assert_int_equal(encode_frame(&r, NULL, 7, 1000, &out), 0);
 	memcpy(&h, out.data, sizeof h);
 	assert_true(frame_valid(&h, true));
 	assert_int_equal(h.id, 7);
@@ -167,8 +167,8 @@ static void test_encode(void **state)
 	assert_memory_equal(wire_text(msg, w->body), "body\0x", 7);
 	assert_string_equal(wire_text(msg, wire_fields(msg, sizeof *w)[0].name), "x-one");
 	assert_string_equal(wire_text(msg, wire_fields(msg, sizeof *w)[1].name), "accept");
-	assert_int_equal(encode_frame(&r, 7, 1000, &tight), -1);
-	assert_int_equal(encode_frame(&r, 8, 1000, &out), 0); /* the buffer is used again */
+	assert_int_equal(encode_frame(&r, NULL, 7, 1000, &tight), -1);
+	assert_int_equal(encode_frame(&r, NULL, 8, 1000, &out), 0); /* the buffer is used again */
 	buf_free(&out);
 	buf_free(&tight);
 }

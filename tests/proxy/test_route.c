@@ -379,6 +379,30 @@ static void test_used_up(void **state)
 	assert_int_equal(w->nstopped, 2);
 }
 
+/* An instance that has read serves its new label only; who waits for the old one gets another. */
+static void test_refiled(void **state)
+{
+	struct world *w = *state;
+	struct client c, d;
+	struct label high = { .axis = { 1 } };
+	add_app(w, "tax", LIFETIME_USER, 1);
+	struct instance *i = add_instance(w, "tax", "level=L", "ann", 0);
+	assert_true(request(w, &c, "tax", "level=L", "ann"));
+	assert_false(request(w, &d, "tax", "level=L", "ann"));
+	assert_int_equal(route_refile(&w->routes, i, "level=S", &high), 0);
+	route_release(&w->routes, i, w->now);
+	assert_ptr_equal(w->last_stopped, i); /* to make room for the one who waits */
+	assert_null(d.got);
+	routes_gone(&w->routes, i, w->now);
+	assert_int_equal(w->nasked, 1);
+	answer(w, 0);
+	assert_non_null(d.got);
+	assert_int_equal(route_refile(&w->routes, d.got, "level=S", &high), 0);
+	route_release(&w->routes, d.got, w->now);
+	assert_true(request(w, &c, "tax", "level=S", "ann"));
+	assert_ptr_equal(c.got, d.got);
+}
+
 static void test_idle_and_old(void **state)
 {
 	struct world *w = *state;
@@ -564,6 +588,7 @@ int main(void)
 		TEST(test_busy_others_are_waited_for),
 		TEST(test_refusals),
 		TEST(test_used_up),
+		TEST(test_refiled),
 		TEST(test_idle_and_old),
 		TEST(test_instance_dies),
 		TEST(test_app_removed),

@@ -350,7 +350,7 @@ class Tender:
                            (instance or self.name).encode(), (app or self.app).encode(), user.encode(), cls.encode(),
                            str(uuid.uuid4()).encode(), purpose.encode(), (request or f"request-{seq}").encode(),
                            label.encode(), ceiling.encode(), b"")[:-34]
-        return body + hashlib.blake2b(body, digest_size=32, key=key).digest() + b"\0\0"
+        return body + hashlib.blake2b(b"ticket 1" + body, digest_size=32, key=key).digest() + b"\0\0"
 
     def request(self, **fields):
         """The next request: its ticket is used by the calls that follow."""
@@ -443,6 +443,7 @@ class Store:
         self.write("policy.yaml", policy)
         self.write("queries.yaml", f'database: "{database}"\nqueries:\n{queries}')
         self.write("secrets/ticket.key", KEY.hex() + "\n")
+        os.chmod(self.path("secrets/ticket.key"), 0o600)
         if sql:
             with sqlite3.connect(self.path("state/data.db")) as db:
                 db.executescript(sql)

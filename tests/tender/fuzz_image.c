@@ -17,6 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (image_decode(data, size, &image, &err) < 0)
 		return 0;
+	if ((image.manifest.queries[0] != '\0') != (image.manifest.data_kib != 0) || image.manifest.data_kib > 16384)
+		abort();
 	uint64_t end = PPCE_IMAGE_BASE, limit = PPCE_IMAGE_BASE + ((uint64_t)image.manifest.memory_mib << 20);
 	for (unsigned i = 0; i < image.nsegments; i++) {
 		const struct image_segment *s = &image.segments[i];

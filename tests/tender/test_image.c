@@ -217,13 +217,68 @@ static void refuses_bad_manifests(void **state)
 	expect_refused(b, good_len, "entry point");
 }
 
+static void refuses_bad_queries(void **state)
+{
+	static const char *const bad[] = {
+		",", "mine,", "mine,,team", "Mine", "1", "mine team", "a-name-that-is-longer-than-32-byt"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		uint8_t *b = aligned_copy();
+		snprintf(note(b)->manifest.queries, sizeof note(b)->manifest.queries, "%s", bad[i]);
+		expect_refused(b, good_len, "queries");
+	}
+	uint8_t *b = aligned_copy();
+	memset(note(b)->manifest.queries, 'a', sizeof note(b)->manifest.queries);
+	expect_refused(b, good_len, "queries");
+	b = aligned_copy();
+	strcpy(note(b)->manifest.queries, "mine");
+	note(b)->manifest.data_kib = 16385;
+	expect_refused(b, good_len, "data_kib");
+	b = aligned_copy();
+	strcpy(note(b)->manifest.queries, "mine");
+	note(b)->manifest.data_kib = 3;
+	expect_refused(b, good_len, "data_kib");
+}
+
+/* A data buffer exists exactly when queries are listed, behind the others and before the guard page. */
+static void data_buffer_follows_the_queries(void **state)
+{
+	static const struct {
+		const char *queries;
+		uint32_t asked, kib;
+	} cases[] = {
+		{ "", 0, 0 }, { "", 99999, 0 }, { "mine", 0, 64 }, { "mine,my_team", 5, 8 }, { "a", 16384, 16384 }
+	};
+	struct image image;
+	struct snapshot s;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		uint8_t *b = aligned_copy();
+		strcpy(note(b)->manifest.queries, cases[i].queries);
+		note(b)->manifest.data_kib = cases[i].asked;
+		assert_int_equal(image_decode(b, good_len, &image, &err), 0);
+		assert_int_equal(image.manifest.data_kib, cases[i].kib);
+		snapshot_init(&s, PPCE_BACKEND_PROCESS, &image);
+		assert_int_equal(s.layout.data, s.layout.response + s.layout.response_size);
+		assert_int_equal(s.layout.data_size, (uint64_t)cases[i].kib << 10);
+		assert_int_equal(s.layout.io_end, s.layout.data + s.layout.data_size);
+		assert_int_equal(s.layout.system, s.layout.io_end + PPCE_PAGE);
+	}
+}
+
 static int snapshot_of_good_image(struct snapshot *s)
 {
 	struct image image;
 	struct err err;
 	int fd = memfd_create("snapshot", 0);
 
-	assert_int_equal(image_decode(good, good_len, &image, &err), 0);
+	uint8_t *b = aligned_copy();
+	strcpy(note(b)->manifest.queries, "mine");
+	assert_int_equal(image_decode(b, good_len, &image, &err), 0);
 	snapshot_init(s, PPCE_BACKEND_KVM, &image);
 	s->warm = calloc(1, s->layout.size / PPCE_PAGE);
 	assert_int_equal(ftruncate(fd, (off_t)s->layout.size), 0);
@@ -240,6 +295,7 @@ static void snapshot_survives_a_round_trip(void **state)
 	(void)state;
 	assert_int_equal(snapshot_read(&read_back, fd, PPCE_BACKEND_KVM, &err), 0);
 	assert_memory_equal(&written.layout, &read_back.layout, sizeof written.layout);
+	assert_int_equal(read_back.file.data_kib, 64);
 	snapshot_free(&read_back);
 	assert_int_equal(snapshot_read(&read_back, fd, PPCE_BACKEND_PROCESS, &err), -1);
 	snapshot_free(&read_back);
@@ -283,9 +339,14 @@ static void snapshot_read_survives_damage(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepts_the_good_image),	 cmocka_unit_test(refuses_every_truncation),
-		cmocka_unit_test(refuses_bad_headers),		 cmocka_unit_test(refuses_bad_segments),
-		cmocka_unit_test(refuses_bad_manifests),	 cmocka_unit_test(snapshot_survives_a_round_trip),
+		cmocka_unit_test(accepts_the_good_image),
+		cmocka_unit_test(refuses_every_truncation),
+		cmocka_unit_test(refuses_bad_headers),
+		cmocka_unit_test(refuses_bad_segments),
+		cmocka_unit_test(refuses_bad_manifests),
+		cmocka_unit_test(refuses_bad_queries),
+		cmocka_unit_test(data_buffer_follows_the_queries),
+		cmocka_unit_test(snapshot_survives_a_round_trip),
 		cmocka_unit_test(snapshot_read_survives_damage),
 	};
 

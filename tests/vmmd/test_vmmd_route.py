@@ -9,7 +9,7 @@ import pytest
 
 from harness import eventually, process_stat
 from vmmd_daemon import (BOTTOM, FRAME_FAILED, FULL, GONE, INSTANCE, INVALID, NEED, NOT_FOUND, REFUSED, RESPONSE, ROUTING,
-                         STOP, SYNCED, Proxy, message)
+                         STOP, SYNCED, TAINT, Proxy, message)
 
 
 @pytest.fixture
@@ -205,9 +205,10 @@ def with_text(field, size):
 
 @pytest.mark.parametrize("data", [
     b"x", message(NEED)[:-1], message(NEED) + b"x", message(0), message(3), message(SYNCED), message(INSTANCE),
-    message(1 << 31), with_text(16, 33), with_text(49, 512), with_text(561, 65), with_text(626, 37), with_text(663, 200),
+    message(1 << 31), with_text(16, 33), with_text(49, 1024), with_text(1073, 65), with_text(1138, 37), with_text(1175, 200),
+    with_text(1416, 65), message(TAINT),
     bytes(ROUTING.size), b"\xff" * ROUTING.size, os.urandom(ROUTING.size), b"z" * 60000,
-], ids=range(17))
+], ids=range(19))
 def test_malformed_packets_end_the_connection_only(vmmd, data):
     with Proxy(vmmd) as proxy:
         proxy.sock.send(data)
@@ -229,7 +230,7 @@ def test_descriptors_from_the_proxy_are_refused(vmmd):
 
 def test_lifetime_out_of_range_is_malformed(vmmd):
     data = bytearray(message(NEED, "x", BOTTOM))
-    struct.pack_into("<I", data, 864, 4)
+    struct.pack_into("<I", data, 1376, 4)
     with Proxy(vmmd) as proxy:
         proxy.sock.send(data)
         assert proxy.hung_up()

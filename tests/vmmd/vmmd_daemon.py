@@ -13,13 +13,14 @@ import tempfile
 import threading
 
 from harness import UnixClient, build_dir, descendants, eventually, process_born
-from tender import (FRAME, FRAME_FAILED, MAGIC, PAGE, READY, REQUEST, RESPONSE, Answer, encode_request)  # noqa: F401
+from tender import (FLAG_TICKET, FRAME, FRAME_FAILED, MAGIC, PAGE, READY, REQUEST, RESPONSE, Answer, encode_request)  # noqa: F401
 
 # struct routing_message of include/ppce/routing.h
-ROUTING = struct.Struct("<IIQ33s512s65s37s200sx15I4x")
-NEED, STOP, APP, APP_GONE, INSTANCE, REFUSED, GONE, SYNCED = 1, 2, 16, 17, 18, 19, 20, 21
+ROUTING = struct.Struct("<IIQ33s1024s65s37s200sx10I65s3x7I")
+NEED, STOP, APP, APP_GONE, INSTANCE, REFUSED, GONE, SYNCED, TAINT = 1, 2, 16, 17, 18, 19, 20, 21, 22
 NUMBERS = ("lifetime", "discard", "max_instances", "idle_s", "max_age_s", "max_requests", "deadline_ms",
-           "request_bytes", "response_bytes", "age_s", "requests", "spawn_us", "create_us", "bind_us", "from_shell")
+           "request_bytes", "response_bytes", "has_store", "digest", "slot", "age_s", "requests", "spawn_us",
+           "create_us", "bind_us", "from_shell")
 # enum err_kind of lib/err.h
 INVALID, NOT_FOUND, UNAVAILABLE, FULL = 2, 5, 14, 15
 PR_SET_CHILD_SUBREAPER = 36
@@ -43,15 +44,17 @@ def guest_file(name):
 
 
 class Message:
-    """A struct routing_message; .fd is the channel's socket object, or None."""
+    """A struct routing_message; .channel wraps the channel's socket object, or None."""
 
     def __init__(self, data, fds=()):
         f = ROUTING.unpack(data)
         self.type, self.kind, self.id = f[:3]
         self.app, self.label, self.owner, self.uuid, self.reason = (t.split(b"\0")[0].decode() for t in f[3:8])
         self.__dict__.update(zip(NUMBERS, f[8:]))
-        assert len(fds) == (1 if self.type == INSTANCE else 0)
-        self.channel = Channel(fds[0]) if fds else None
+        self.digest = self.digest.split(b"\0")[0].decode()
+        assert len(fds) == (1 if self.type in (INSTANCE, TAINT) else 0)
+        self.channel = Channel(fds[0]) if self.type == INSTANCE else None
+        self.fds = fds
 
     def __repr__(self):
         return f"<{self.type} id={self.id} app={self.app} uuid={self.uuid} kind={self.kind} {self.reason!r}>"
@@ -59,7 +62,7 @@ class Message:
 
 def message(kind, app="", label="", owner="", uuid="", reason="", number=0):
     return ROUTING.pack(kind, 0, number, app.encode(), label.encode(), owner.encode(), uuid.encode(), reason.encode(),
-                        *[0] * len(NUMBERS))
+                        *[b"" if n == "digest" else 0 for n in NUMBERS])
 
 
 class Channel:
@@ -82,10 +85,12 @@ class Channel:
             data += part
         return data
 
-    def send(self, path="/", deadline_ms=5000, **request):
+    def send(self, path="/", deadline_ms=5000, ticket=b"", **request):
         self.number += 1
         payload = encode_request(path=path, **request)
-        self.sock.sendall(FRAME.pack(MAGIC, REQUEST, 0, len(payload), self.number, deadline_ms, 0, 0, 0) + payload)
+        flags = FLAG_TICKET if ticket else 0
+        head = FRAME.pack(MAGIC, REQUEST, flags, len(payload), self.number, deadline_ms, 0, 0, 0)
+        self.sock.sendall(head + ticket + payload)
 
     def receive(self):
         """(frame type, flags, code, payload)"""
@@ -103,7 +108,7 @@ class Channel:
 
 
 class Proxy:
-    """A peer of the routing socket. The synchronisation is read at once: .apps, .instances."""
+    """A peer of the routing socket. The synchronisation is read at once: .table_fd, .apps, .instances."""
 
     def __init__(self, vmmd):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -112,6 +117,9 @@ class Proxy:
         self.number = 0
         self.early = []  # read while waiting for something else
         self.apps, self.instances = {}, {}
+        first = self.receive()
+        assert first.type == TAINT
+        self.table_fd = first.fds[0]
         while (m := self.receive()).type != SYNCED:
             {APP: self.apps, INSTANCE: self.instances}[m.type][m.app if m.type == APP else m.uuid] = m
 
@@ -120,6 +128,7 @@ class Proxy:
 
     def __exit__(self, *_):
         self.sock.close()
+        os.close(self.table_fd)
 
     def receive(self):
         """The next message, or None when vmmd has hung up."""
