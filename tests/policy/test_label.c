@@ -115,8 +115,9 @@ static void round_trip(const struct policy *p, const struct label *l)
 static void test_round_trip(void **state)
 {
 	(void)state;
-	static const char *const files[] = { "figure-2.1.yaml", "figure-2.2.yaml", "product.yaml",   "single.yaml",
-					     "one-member.yaml", "two-chains.yaml", "three-axes.yaml" };
+	static const char *const files[] = { "figure-2.1.yaml", "figure-2.2.yaml", "product.yaml",    "single.yaml",
+					     "one-member.yaml", "two-chains.yaml", "three-axes.yaml", "hasse-odd.yaml",
+					     "owners.yaml",	"all-kinds.yaml" };
 	static struct label all[LABELS_MAX];
 	for (size_t file = 0; file < sizeof files / sizeof *files; file++) {
 		struct policy *p = labels_policy(files[file]);

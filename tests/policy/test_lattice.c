@@ -11,10 +11,10 @@
 
 #include "tests/policy/labels.h"
 
-static const char *const small_policies[] = {
-	"figure-2.1.yaml", "figure-2.2.yaml", "product.yaml",	 "small.yaml",
-	"single.yaml",	   "one-member.yaml", "two-chains.yaml", "three-axes.yaml"
-};
+static const char *const small_policies[] = { "figure-2.1.yaml", "figure-2.2.yaml", "product.yaml",
+					      "small.yaml",	 "single.yaml",	    "one-member.yaml",
+					      "two-chains.yaml", "three-axes.yaml", "hasse.yaml",
+					      "hasse-odd.yaml",	 "owners.yaml",	    "all-kinds.yaml" };
 
 static struct label join(const struct policy *p, const struct label *a, const struct label *b)
 {
@@ -122,7 +122,7 @@ static void test_laws_random(void **state)
 static void test_sizes(void **state)
 {
 	(void)state;
-	static const size_t sizes[] = { 5, 8, 40, 12, 1, 2, 12, 32 };
+	static const size_t sizes[] = { 5, 8, 40, 12, 1, 2, 12, 32, 4, 25, 17, 80 };
 	static struct label all[LABELS_MAX];
 	for (size_t file = 0; file < sizeof small_policies / sizeof *small_policies; file++) {
 		struct policy *p = labels_policy(small_policies[file]);
