@@ -10,9 +10,10 @@
 #include "auth/grants.h"
 #include "auth/users.h"
 
-/* Of a session with this purpose ("" : none was stated). NULL: with the grants of all purposes, which no session of the
- * user can be above. ERR_DENIED, in words for the operator and without the name, when class or clearance are not in the policy any
- * more or the tags do not fit a label: then the user cannot log in. Other kinds: the database failed. */
+/* Of a session with this purpose ("" : none was stated). NULL: with the grants of all purposes, which no session of
+ * the user can be above. ERR_DENIED, in words for the operator and without the name, when class or clearance are not
+ * in the policy any more or the tags do not fit a label: then the user cannot log in. Other kinds: the database
+ * failed. */
 int clearance_of(struct db *db, const struct policy *p, const struct user *u, const char *purpose, int64_t now,
 		 struct label *out, struct err *err);
 

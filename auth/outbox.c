@@ -11,7 +11,7 @@
 
 #define CALL_MS 5000u
 #define RETRY_FIRST_MS 50u
-#define RETRY_MAX_MS 5000u
+#define RETRY_MAX_MS 2000u
 
 struct waiter {
 	TAILQ_ENTRY(waiter) all;

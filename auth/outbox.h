@@ -2,7 +2,8 @@
  *
  * Events for the store's automata (policy/automaton.h): what owners consented to, revoked, or asked to erase, and what
  * ran out. An event is written in the transaction of the change that it tells of, and delivered in order to POST
- * /v1/events on DIR/run/store.sock, again and again until the store has it; a restart of auth loses none. An event may arrive twice where auth was killed in between.
+ * /v1/events on DIR/run/store.sock, again and again until the store has it; a restart of auth loses none, and an event
+ * may arrive twice where auth was killed in between.
  *
  * A policy without automata has no use for events: none are made.
  */

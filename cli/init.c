@@ -16,7 +16,6 @@
 #include "cli/cli.h"
 #include "lib/names.h"
 #include "lib/sock.h"
-#include "policy/policy.h"
 #include "policy/queries.h"
 
 #define POLICY_BYTES_MAX (1u << 20)
@@ -61,9 +60,8 @@ static int make_dir(const struct cli *c, const char *name, mode_t mode, struct e
 
 static int refuse_existing(const struct cli *c, struct err *err)
 {
-	static const char *const names[] = { "ppce.yaml", "policy.yaml", "queries.yaml", "certificates", "officers",
-					     "run",	  "state",	 "images",	 "log",		 "secrets",
-					     NULL };
+	static const char *const names[] = { "ppce.yaml", "policy.yaml",  "run",	  "state",    "images", "log",
+					     "secrets",	  "queries.yaml", "certificates", "officers", NULL };
 	char path[4096];
 	struct stat st;
 	for (const char *const *n = names; *n; n++) {
@@ -142,8 +140,9 @@ static int make_all(const struct cli *c, const char *policy, bool dev, struct er
 		if (make_dir(c, dirs[i].name, dirs[i].mode, err) < 0)
 			return -1;
 	if (cli_make_key(c, "secrets/registration.key", err) < 0 || cli_make_key(c, "secrets/audit.key", err) < 0 ||
-	    cli_make_key(c, "secrets/ticket.key", err) < 0 || write_file(c, "policy.yaml", 0644, policy, err) < 0 ||
-	    write_file(c, "queries.yaml", 0644, queries_example(), err) < 0)
+	    cli_make_key(c, "secrets/ticket.key", err) < 0 ||
+	    write_file(c, "queries.yaml", 0644, queries_example(), err) < 0 ||
+	    write_file(c, "policy.yaml", 0644, policy, err) < 0)
 		return -1;
 	return write_file(c, "ppce.yaml", 0644, config_example(dev), err); /* last: its presence says complete */
 }

@@ -38,7 +38,7 @@ struct axis_ops {
 	const char *example; /* of what stands after the key, for errors */
 	size_t values_max;   /* at least one is always needed */
 	/* Fills the axis from its value in the policy file. */
-	int (*read)(struct axis *x, const struct yaml_value *v, struct err *err);
+	int (*load)(struct axis *x, const struct yaml_value *v, struct err *err);
 	bool (*valid)(const struct axis *x, const struct label *l); /* has the axis's part a meaning and one form? */
 	bool (*low)(const struct axis *x, const struct label *l);   /* is it the bottom? Zeros are, in every kind */
 	void (*top)(const struct axis *x, struct label *out);

@@ -7,6 +7,8 @@
  */
 #include "policy/noise.h"
 
+#include <assert.h>
+
 #include "policy/schema.h"
 
 #define MEMBERS_MAX 4096u
@@ -19,6 +21,7 @@ _Static_assert(MEMBERS_MAX *MILLIONTHS *SCHEMA_SENSITIVITY_MAX < UINT64_C(1) << 
 /* Uniform over 0..n-1; what would favour low numbers is thrown away. */
 static uint64_t below(noise_random *random, uint64_t n)
 {
+	assert(n);
 	uint64_t x, limit = UINT64_MAX - UINT64_MAX % n;
 	do
 		random(&x, sizeof x);
@@ -105,6 +108,7 @@ static int64_t clamp(const json_t *schema, int64_t n)
 
 static int add(struct walk *w, const json_t *schema, json_t *value)
 {
+	assert(w->members && w->epsilon);
 	uint64_t num = (uint64_t)schema_sensitivity(schema) * w->members * MILLIONTHS, den = w->epsilon;
 	uint64_t common = divisor(num, den);
 	int64_t noise = noise_sample(w->random, num / common, den / common), sum;

@@ -106,6 +106,38 @@ static const char *part_value(const struct query_part *part, const struct query_
 	return NULL;
 }
 
+/* Is the member of `len` bytes at `at` also one of those from `list` on? */
+static bool is_repeated(const char *list, const char *at, size_t len)
+{
+	for (const char *m = list; m < at; m += strcspn(m, ",") + 1)
+		if (strcspn(m, ",}") == len && !memcmp(m, at, len))
+			return true;
+	return false;
+}
+
+/* Two references of one set may name the same owner: a set has them once, and label_parse() insists on that. */
+static void drop_repeated(char *text)
+{
+	char *to = text, *list = NULL;
+	for (const char *at = text; *at;) {
+		size_t len = strcspn(at, ",{}");
+		memmove(to, at, len);
+		at += len;
+		if (list && len && is_repeated(list, to, len))
+			to--; /* and the comma before it */
+		else
+			to += len;
+		if (!*at)
+			break;
+		if (*at == '{')
+			list = to + 1;
+		else if (*at == '}')
+			list = NULL;
+		*to++ = *at++;
+	}
+	*to = '\0';
+}
+
 int query_template_text(const struct query_template *t, const struct query_values *v, char *out, size_t size,
 			struct err *err)
 {
@@ -122,5 +154,7 @@ int query_template_text(const struct query_template *t, const struct query_value
 		len += n;
 	}
 	out[len] = '\0';
+	if (!whole)
+		drop_repeated(out);
 	return 0;
 }

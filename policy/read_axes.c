@@ -22,7 +22,7 @@ static int read_axis(struct axis *x, const struct yaml_value *key, const struct 
 		return -1;
 	if (!axis_kind_find(yaml_text(yaml_key(v, 0)), &x->kind))
 		return yaml_error(v, err, "axes: %s: unknown kind", name);
-	return axis_ops(x)->read(x, yaml_member(v, 0), err);
+	return axis_ops(x)->load(x, yaml_member(v, 0), err);
 }
 
 /* A label has room for the tags of one axis. */

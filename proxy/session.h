@@ -72,8 +72,8 @@ struct sessions {
 /* Connects to auth's socket and stays connected. */
 int sessions_start(struct sessions *s, uv_loop_t *loop, const struct policy *policy, const char *path,
 		   sessions_revoke_fn *revoke, void *ctx, struct err *err);
-/* Tells auth that revocation `id` is done. `connection`: the value of .connection when it came; after another one nothing is sent, as
- * auth's numbers begin anew. */
+/* Tells auth that revocation `id` is done. `connection`: the value of .connection when it came; after another one
+ * nothing is sent, as auth's numbers begin anew. */
 void sessions_revoked(struct sessions *s, uint64_t id, uint64_t connection);
 void sessions_stop(struct sessions *s); /* no request may hold a session any more */
 bool sessions_ready(const struct sessions *s);

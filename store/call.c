@@ -125,14 +125,14 @@ void call_refuse(struct call *c, enum store_status status, const char *rule, con
 	call_record(c, call_finish);
 }
 
-static void fail(struct call *c, const struct err *err, const char *reason)
+void call_fail(struct call *c, const struct err *err, const char *reason)
 {
 	log_error("%s: %s", c->object ? c->object : "call", err->text);
 	call_refuse(c, STORE_UNAVAILABLE, NULL, reason);
 }
 
 /* The instance's label now, for the record. */
-static void note_label(const struct call *c, char out[PPCE_LABEL_SIZE])
+void call_note_label(const struct call *c, char out[PPCE_LABEL_SIZE])
 {
 	if (label_format(c->store->policy, &c->instance->monitor.label, out, NULL) < 0)
 		*out = '\0';
@@ -140,24 +140,8 @@ static void note_label(const struct call *c, char out[PPCE_LABEL_SIZE])
 
 /* ---- DECIDE ---- */
 
-static void collect_owners(struct call *c)
-{
-	const struct query *q = c->query;
-	struct label join;
-	c->nrows = rows_left(&c->rows, &join);
-	for (size_t i = 0; i < c->rows.ngroups; i++) {
-		const struct row_group *g = &c->rows.group[i];
-		if (g->denied)
-			continue;
-		if (q->label.per_row)
-			owners_add_label(&c->owners, c->store->policy, &g->label);
-		if (q->use.set)
-			owners_add(&c->owners, g->owner, q->use.category);
-	}
-}
-
 /* Values of $user, $1 and the like for templates. `params` has room for all. */
-static struct query_values template_values(const struct call *c, const char **params)
+struct query_values call_values(const struct call *c, const char **params)
 {
 	const struct ticket *t = &c->head.ticket;
 	for (size_t i = 0; i < c->view.count; i++)
@@ -215,10 +199,10 @@ static int check_params(struct call *c)
 }
 
 /* The label of what is read or written, where no row decides it. */
-static int make_label(struct call *c, struct err *err)
+int call_make_label(struct call *c, struct err *err)
 {
 	const char *params[PPCE_VALUES_MAX];
-	struct query_values v = template_values(c, params);
+	struct query_values v = call_values(c, params);
 	if (!c->query->label.n)
 		c->label = c->instance->monitor.label;
 	else if (query_template_text(&c->query->label, &v, c->label_text, sizeof c->label_text, err) < 0 ||
@@ -227,7 +211,7 @@ static int make_label(struct call *c, struct err *err)
 	return label_format(c->store->policy, &c->label, c->label_text, err);
 }
 
-static void submit_job(struct call *c, void (*done)(struct job *job))
+void call_run(struct call *c, void (*done)(struct job *job))
 {
 	int64_t left = c->head.ticket.expires - now_ms();
 	if (left < 0)
@@ -243,14 +227,12 @@ static void submit_job(struct call *c, void (*done)(struct job *job))
 	pool_submit(c->store->pool, &c->job);
 }
 
-static struct call *call_of(struct job *job)
+struct call *call_of(struct job *job)
 {
 	return (struct call *)(void *)((char *)job - offsetof(struct call, job));
 }
 
-/* ---- Reads ---- */
-
-static const char *failure_reason(enum store_status status)
+const char *call_failure_reason(enum store_status status)
 {
 	switch (status) {
 	case STORE_TOO_LARGE:
@@ -263,253 +245,6 @@ static const char *failure_reason(enum store_status status)
 		return "invalid";
 	default:
 		return "database";
-	}
-}
-
-/* RAISE. Whatever came of the query, its outcome depends on the data, so it is data: also an answer that is none. */
-static int raise_read(struct call *c, struct err *err)
-{
-	uint8_t cohort[OWNERS_COHORT_BYTES];
-	struct label join;
-	rows_left(&c->rows, &join);
-	if (!c->query->label.per_row)
-		join = c->label;
-	uint64_t group = owners_count(&c->owners, cohort);
-	monitor_raise(&c->instance->monitor, c->query->name, &join, c->status == STORE_OK ? group : 0, cohort);
-	note_label(c, c->after);
-	return instance_publish(c->instance, err);
-}
-
-/* Was something read that only a certificate permits? */
-static bool above_ceiling(const struct call *c)
-{
-	const struct monitor *m = &c->instance->monitor;
-	struct label join;
-	rows_left(&c->rows, &join);
-	return m->mode == FLOW_FLOAT && c->permit.certificate &&
-	       !label_leq(c->store->policy, c->query->label.per_row ? &join : &c->label, &m->ceiling);
-}
-
-static int apply_automata(struct call *c, struct err *err)
-{
-	struct uses_actor who = call_actor(c);
-	bool allowed;
-	if (uses_read(c->store->state, &who, &c->rows, &c->instance->monitor, &allowed, err) < 0)
-		return -1;
-	if (!allowed)
-		c->status = STORE_DENIED;
-	return 0;
-}
-
-static void on_read(struct job *job)
-{
-	struct call *c = call_of(job);
-	struct err err;
-	if (!c->instance) {
-		call_free(c);
-		return;
-	}
-	c->status = job->status;
-	c->store->unlabelled += c->rows.unlabelled;
-	if (c->status == STORE_OK && apply_automata(c, &err) < 0) {
-		fail(c, &err, "state");
-		return;
-	}
-	if (c->status == STORE_DENIED) {
-		call_refuse(c, STORE_DENIED, NULL, "automaton");
-		return;
-	}
-	collect_owners(c);
-	if (c->status == STORE_OK && rows_encode(&c->rows, &c->answer) < 0)
-		c->status = STORE_TOO_LARGE;
-	if (c->owners.failed)
-		c->status = STORE_UNAVAILABLE; /* whose data it is could not be recorded in full */
-	if (raise_read(c, &err) < 0) {
-		fail(c, &err, "taint");
-		return;
-	}
-	c->allowed = true;
-	c->rule = above_ceiling(c) ? "R7" : "R2";
-	c->reason = c->status == STORE_OK ? NULL : failure_reason(c->status);
-	call_record(c, call_finish);
-}
-
-/* An automaton whose owner no row decides is asked before anything runs. */
-static int ask_automaton(struct call *c, bool *allowed, struct err *err)
-{
-	const char *params[PPCE_VALUES_MAX];
-	struct query_values v = template_values(c, params);
-	const struct query_use *u = &c->query->use;
-	struct uses_actor who = call_actor(c);
-	struct monitor_use use = { .event = u->event };
-	*allowed = true;
-	if (!u->set || u->owner.per_row)
-		return 0;
-	strcpy(use.automaton, u->automaton);
-	strcpy(use.category, u->category);
-	if (query_template_text(&u->owner, &v, use.owner, sizeof use.owner, err) < 0) {
-		*allowed = false;
-		return 0;
-	}
-	return uses_allows(c->store->state, c->store->policy, &who, &use, 1, allowed, err);
-}
-
-static void start_rows(struct call *c)
-{
-	static const char *none[PPCE_VALUES_MAX];
-	struct rows_rules rules = { .policy = c->store->policy,
-				    .query = c->query,
-				    .mode = c->instance->monitor.mode,
-				    .instance = c->instance->monitor.label,
-				    .ceiling = c->instance->monitor.ceiling,
-				    .label = c->label,
-				    .permit = c->permit.certificate ? &c->permit : NULL,
-				    .bytes = c->query->bytes < c->head.max ? c->query->bytes : c->head.max };
-	c->params = calloc(PPCE_VALUES_MAX, sizeof *c->params);
-	rules.values = template_values(c, c->params ? c->params : none);
-	rows_init(&c->rows, &rules);
-	c->job.rows = &c->rows;
-}
-
-/* DECIDE, when it is known what certificates permit. */
-static void decide_read(struct call *c)
-{
-	struct flow_verdict v = { .allowed = true };
-	struct err err;
-	bool allowed;
-	if (!c->query->label.per_row)
-		v = monitor_read(&c->instance->monitor, &c->label);
-	if (!v.allowed && !permit_allows(c->store->policy, &c->permit, &c->label)) {
-		call_refuse(c, STORE_DENIED, flow_rule_name(v.rule), "label");
-	} else if (ask_automaton(c, &allowed, &err) < 0) {
-		fail(c, &err, "state");
-	} else if (!allowed) {
-		call_refuse(c, STORE_DENIED, NULL, "automaton");
-	} else {
-		start_rows(c);
-		submit_job(c, on_read);
-	}
-}
-
-static void on_permit(void *ctx, struct authorised *a)
-{
-	struct call *c = ctx;
-	c->permit.authorised = *a;
-	if (c->instance)
-		decide_read(c);
-	else
-		call_free(c);
-}
-
-/* A certificate for this query that the image lists, if there is one. An instance whose label is fixed has no use for
- * it: it can never stand above its sessions. */
-static const struct certificate *find_permit(const struct call *c)
-{
-	const struct certificates *all = c->store->certificates;
-	const struct instance *i = c->instance;
-	for (size_t k = 0; i->monitor.mode == FLOW_FLOAT && k < certificates_count(all); k++) {
-		const struct certificate *cert = certificates_at(all, k);
-		if (instance_may(i, cert->name) && permit_applies(c->store->policy, cert, i->digest, c->query->name,
-								  &i->monitor.ceiling, clock_unix()))
-			return cert;
-	}
-	return NULL;
-}
-
-static void start_read(struct call *c)
-{
-	struct err err;
-	if (!c->query->label.per_row && make_label(c, &err) < 0) {
-		call_refuse(c, STORE_DENIED, NULL, "label");
-		return;
-	}
-	if (!c->query->label.per_row) /* whose data it is, the record of a refusal says as well */
-		owners_add_label(&c->owners, c->store->policy, &c->label);
-	c->permit.certificate = find_permit(c);
-	if (!c->permit.certificate) {
-		decide_read(c);
-		return;
-	}
-	c->permit.held = certificates_hold(c->store->certificates);
-	authorise_ask(c->store->http, c->store->auth_address, c->permit.certificate->id, on_permit, c);
-}
-
-/* ---- Writes ---- */
-
-static void on_write(struct job *job)
-{
-	struct call *c = call_of(job);
-	if (!c->instance) {
-		call_free(c);
-		return;
-	}
-	c->status = job->status;
-	if (c->blind && c->status != STORE_UNAVAILABLE) {
-		c->status = STORE_OK;
-		job->changed = 0;
-	}
-	if (c->status == STORE_OK && rows_encode_count(job->changed, &c->answer) < 0)
-		c->status = STORE_UNAVAILABLE;
-	if (job->status == STORE_OK) {
-		call_finish(c);
-		return;
-	}
-	c->reason = failure_reason(job->status);
-	call_record(c, call_finish);
-}
-
-static void run_write(struct call *c)
-{
-	if (c->status != STORE_OK)
-		call_finish(c); /* the audit log did not take it */
-	else
-		submit_job(c, on_write);
-}
-
-/* What comes back, a number of rows or a conflict, tells of the data there. So an instance whose label can rise rises to
- * the label of what it writes; one whose label cannot learns nothing. */
-static int raise_write(struct call *c, struct err *err)
-{
-	struct monitor *m = &c->instance->monitor;
-	c->blind = m->mode == FLOW_FIXED && !label_leq(c->store->policy, &c->label, &m->label);
-	monitor_join(m, &c->label);
-	note_label(c, c->after);
-	return instance_publish(c->instance, err);
-}
-
-static int derive(struct call *c, bool *allowed, struct err *err)
-{
-	struct uses_actor who = call_actor(c);
-	*allowed = true;
-	if (!c->store->automata && !c->instance->monitor.nuses)
-		return 0;
-	return uses_derive(c->store->state, c->store->policy, &who, &c->instance->monitor, c->query->object, allowed,
-			   err);
-}
-
-static void start_write(struct call *c)
-{
-	struct err err;
-	bool allowed;
-	if (make_label(c, &err) < 0) {
-		call_refuse(c, STORE_DENIED, NULL, "label");
-		return;
-	}
-	owners_add_label(&c->owners, c->store->policy, &c->label);
-	struct flow_verdict v = monitor_write(&c->instance->monitor, &c->label);
-	if (!v.allowed) {
-		call_refuse(c, STORE_DENIED, flow_rule_name(v.rule), "label");
-	} else if (derive(c, &allowed, &err) < 0) {
-		fail(c, &err, "state");
-	} else if (!allowed) {
-		call_refuse(c, STORE_DENIED, NULL, "automaton");
-	} else if (raise_write(c, &err) < 0) {
-		fail(c, &err, "taint");
-	} else {
-		c->allowed = true;
-		c->rule = "R3";
-		c->status = STORE_OK;
-		call_record(c, run_write);
 	}
 }
 
@@ -527,9 +262,9 @@ static void start_query(struct call *c)
 		c->status = STORE_INVALID; /* nothing was decided: nothing to record */
 		call_finish(c);
 	} else if (c->query->write) {
-		start_write(c);
+		call_write(c);
 	} else {
-		start_read(c);
+		call_read(c);
 	}
 }
 
@@ -587,9 +322,9 @@ void call_start(struct instance *i)
 		return;
 	}
 	c->known = true;
-	note_label(c, c->before);
+	call_note_label(c, c->before);
 	if (instance_publish(i, &err) < 0)
-		fail(c, &err, "taint");
+		call_fail(c, &err, "taint");
 	else
 		dispatch(c);
 }

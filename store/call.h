@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * One call of a guest, from its bytes to its answer. The steps, in the order of call.c:
+ * One call of a guest, from its bytes to its answer. The steps (call.c, then read.c, write.c or declassify.c):
  *
  *   TICKET   who asks, for which request; else refused and audited
  *   DECODE   the guest's bytes
@@ -60,6 +60,10 @@ void call_start(struct instance *i);
 /* Its instance is closed. */
 void call_abandon(struct call *c);
 
+/* read.c, write.c: the query is found, its parameters are as declared. */
+void call_read(struct call *c);
+void call_write(struct call *c);
+
 /* For declassify.c. The value that is to be released stands in c->view. */
 void declassify_start(struct call *c);
 void declassify_free(struct release_state *r);
@@ -67,8 +71,16 @@ void declassify_free(struct release_state *r);
 void call_refuse(struct call *c, enum store_status status, const char *rule, const char *reason);
 /* Writes the record, then calls `then` with .status STORE_UNAVAILABLE if it could not be written. */
 void call_record(struct call *c, void (*then)(struct call *c));
-void call_finish(struct call *c);	 /* answers and frees */
-void call_end_abandoned(struct call *c); /* frees; nobody waits for the answer */
+void call_finish(struct call *c);					   /* answers and frees */
+void call_end_abandoned(struct call *c);				   /* frees; nobody waits for the answer */
+void call_fail(struct call *c, const struct err *err, const char *reason); /* logs; STORE_UNAVAILABLE */
 struct uses_actor call_actor(const struct call *c);
+void call_note_label(const struct call *c, char out[PPCE_LABEL_SIZE]); /* the instance's now */
+/* Values of $user, $1 and the like for templates. `params` has room for PPCE_VALUES_MAX. */
+struct query_values call_values(const struct call *c, const char **params);
+int call_make_label(struct call *c, struct err *err);	      /* into .label and .label_text, where no row decides it */
+void call_run(struct call *c, void (*done)(struct job *job)); /* RUN */
+struct call *call_of(struct job *job);
+const char *call_failure_reason(enum store_status status);
 
 #endif

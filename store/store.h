@@ -5,10 +5,10 @@
  *
  *   attach.c       vmmd hands over the sockets of instances and the taint table
  *   instance.c     one such socket: reads a call, sends its answer
- *   call.c         one call: ticket, decode, query, decide, run, raise, record, answer; read it first
+ *   call.h, .c     one call: ticket, decode, find, decide, run, raise, record, answer; read it first
+ *   read.c, write.c, declassify.c   what comes after finding: R2, R3, R7
  *   monitor.c      what an instance has read and may do next; pure
  *   uses.c         automata and obligations
- *   declassify.c   R7
  *   rows.c, owners.c, decode.c   pure
  *   pool.c, db_sqlite.c, db_postgresql.c   where the data is
  *   state.c        what the store itself remembers

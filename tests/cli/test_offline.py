@@ -165,7 +165,7 @@ def test_init_takes_a_policy(tmp_path):
 
 
 def test_config_check_names_the_line(made):
-    assert json.loads(ppce("config", "check", "-C", made, "-o", "json").stdout)["axes"] == 2
+    assert json.loads(ppce("config", "check", "-C", made, "-o", "json").stdout)["axes"] == 3
     text = (made / "ppce.yaml").read_text()
     (made / "ppce.yaml").write_text("listne: 127.0.0.1:1\n" + text)
     fails(78, ["ppce.yaml:1", "listen"], "config", "check", "-C", made)

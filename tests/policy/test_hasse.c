@@ -136,7 +136,7 @@ static void test_random(void **state)
 	(void)state;
 	uint64_t seed = labels_seed();
 	unsigned lattices = 0, others = 0;
-	for (int round = 0; round < 20000; round++) {
+	for (int round = 0; round < 10000; round++) {
 		struct order o;
 		struct err err = { 0 };
 		random_order(&o, &seed);
@@ -153,7 +153,7 @@ static void test_random(void **state)
 		}
 		policy_free(p);
 	}
-	assert_true(lattices > 1000 && others > 1000);
+	assert_true(lattices > 500 && others > 500);
 }
 
 /* The largest: the subsets of eight members, 256 elements with 1024 covers, where join is "or" and meet is "and". */

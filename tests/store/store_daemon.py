@@ -208,6 +208,8 @@ class AuditLog:
 
     def close(self):
         self.gate.set()
+        if self.listener.fileno() < 0:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for c in self.connections:
