@@ -37,18 +37,19 @@ class Club(Platform):
             shutil.copy(database, self.dir / "state" / "data.db")
         else:
             script("import-health-data", self.dir)
-        self.keyfile = self.dir / "olga.pem"  # on a real platform she keeps it elsewhere
+        self.keyfile = self.dir / "olga.key"  # on a real platform she keeps it elsewhere
+        self.cli("certificate", "keygen", "olga", "--key", self.keyfile)
         self.sessions, self.classes = {}, {}
 
     # Setting up
 
-    def sign(self, image, name="squad-mean", file=None, **changes):
-        """olga certifies this image; returns the certificate's id. Before the start."""
-        template = {**json.loads((EXAMPLE / "squad-mean.json").read_text()), "name": name, **changes}
-        path = self.dir / f"{name}.template"
-        path.write_text(json.dumps(template))
-        script("certificate", "key", "olga", self.keyfile, "-C", self.dir)
-        return script("certificate", "sign", "olga", self.keyfile, path, file or self.image_file(image), "-C", self.dir)
+    def sign(self, image, name="squad-mean", **changes):
+        """olga certifies this image; returns the certificate's id."""
+        certificate = {**json.loads((EXAMPLE / "squad-mean.json").read_text()), "name": name, **changes}
+        certificate["image"] = digest(self.image_file(image))
+        path = self.dir / f"{name}.json"
+        path.write_text(json.dumps(certificate))
+        return self.cli_json("certificate", "sign", path, "--key", self.keyfile)["id"]
 
     def add_apps(self, *names):
         for name in names:
