@@ -225,13 +225,13 @@ static void compare_tile(struct verify *v, const char *name, unsigned level, uin
 	if (first + width > known->n)
 		doubt(v, name, "there are no records for its hashes");
 	for (unsigned i = 0; i < width && first + i < known->n; i++) {
+		uint64_t seq = first + i;
 		if (merkle_equal(&tile[i], &known->hash[first + i]))
 			continue;
 		if (v->data_good || level > 0 || !v->known)
 			problem(v, name, -1, "hash %u is not that of the records", i);
 		else
-			problem(v, file_of(v, first + i), (json_int_t)(first + i), "the record is not the one in %s",
-				name);
+			problem(v, file_of(v, seq), (json_int_t)seq, "the record is not the one in %s", name);
 		return;
 	}
 }

@@ -18,7 +18,7 @@ static void line(const struct cli_verb *v)
 {
 	char usage[80];
 	snprintf(usage, sizeof usage, "%s%s%s", v->name, v->args && *v->args ? " " : "", v->args ? v->args : "");
-	printf("  %-26s %s\n", usage, v->summary);
+	printf("  %-28s %s\n", usage, v->summary);
 }
 
 void cli_help_all(void)

@@ -126,6 +126,12 @@ static bool known(const char *name)
 	return false;
 }
 
+/* Empty ones are left out of the line, so they are as good as missing. */
+static bool has_text(const json_t *record, const char *name)
+{
+	return json_string_length(json_object_get(record, name)) > 0;
+}
+
 static int check_members(json_t *record, struct err *err)
 {
 	const char *key;
@@ -133,7 +139,7 @@ static int check_members(json_t *record, struct err *err)
 	json_object_foreach (record, key, value)
 		if (!known(key))
 			return err_set(err, ERR_INVALID, "a record has no member %.40s", key);
-	if (!json_is_string(json_object_get(record, "daemon")) || !json_is_string(json_object_get(record, "event")) ||
+	if (!has_text(record, "daemon") || !has_text(record, "event") ||
 	    !json_is_boolean(json_object_get(record, "allowed")))
 		return err_set(err, ERR_INVALID, "daemon, event or allowed is missing");
 	return 0;

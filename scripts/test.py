@@ -170,7 +170,7 @@ def stage_style(count, _):
     count.one(run(["shellcheck", *shell]) == 0, "shellcheck")
 
 
-HOST = ("lib", "policy", "audit", "auth", "vmmd", "proxy", "tender", "cli")
+HOST = ("lib", "policy", "audit", "store", "auth", "vmmd", "proxy", "tender", "cli")
 
 
 def stage_tidy(count, _):

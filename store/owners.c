@@ -88,8 +88,11 @@ bool owners_text(struct owners *o, size_t *at, size_t max, struct buf *out)
 {
 	size_t first = *at;
 	sort(o);
-	if (!first && o->all)
+	if (o->all) { /* everybody's, so naming some would say too little */
 		buf_puts(out, "ALL");
+		*at = o->n ? o->n : 1;
+		return first == 0;
+	}
 	while (*at < o->n) {
 		const struct label_tag *t = &o->tag[*at];
 		if (out->len + strlen(t->owner) + strlen(t->category) + 2 > max)
@@ -97,5 +100,5 @@ bool owners_text(struct owners *o, size_t *at, size_t max, struct buf *out)
 		buf_printf(out, "%s%s/%s", out->len ? "," : "", t->owner, t->category);
 		++*at;
 	}
-	return *at > first || (!first && o->all);
+	return *at > first;
 }

@@ -22,7 +22,7 @@ void owners_free(struct owners *o);
 /* How many different owners, and a hash that is equal for equal sets of them only. */
 uint64_t owners_count(struct owners *o, uint8_t cohort[OWNERS_COHORT_BYTES]);
 /* "p7/training,p8/medical": tags from number *at on, as many as fit `max` bytes; *at moves on. False when there are none
- * left. A set with ALL begins with "ALL". */
+ * left. A set with ALL is "ALL". */
 bool owners_text(struct owners *o, size_t *at, size_t max, struct buf *out);
 
 #endif

@@ -55,7 +55,9 @@ static inline bool attach_valid(const struct attach_message *m, size_t size)
 
 enum store_verb {
 	STORE_QUERY = 1, /* payload: call; answer: rows */
-	STORE_WRITE,	 /* payload: call; answer: rows with no column and .rows = rows changed */
+	/* payload: call; answer: rows with no column and .rows = rows changed. That number, or a conflict, tells of the
+	 * data there: a floating instance rises to the label it writes at; a fixed one below it always gets 0 rows. */
+	STORE_WRITE,
 	STORE_DECLASSIFY, /* payload: call: name of a certificate, one value DATA_TEXT: the value as JSON; answer: release */
 };
 

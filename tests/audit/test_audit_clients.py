@@ -200,11 +200,14 @@ def test_the_writer_does_not_hold_the_key(log):
     text = (log.dir / "secrets/audit.key").read_text().strip()
     with log.client() as client:
         client.write(record())
+    found = 0
     for line in pathlib.Path(f"/proc/{log.process.pid}/maps").read_text().splitlines():
         begin, end = (int(x, 16) for x in line.split()[0].split("-"))
-        if " rw" not in line:
+        if " rw" not in line or end - begin > 1 << 32:  # what sanitizers reserve
             continue
         with open(f"/proc/{log.process.pid}/mem", "rb", buffering=0) as mem:
             mem.seek(begin)
             data = mem.read(end - begin)
+        found += len(data)
         assert bytes.fromhex(text) not in data and text.encode() not in data
+    assert found > 1 << 20

@@ -80,6 +80,8 @@ static const char *const malformed[] = {
 	HEAD ",}",
 	HEAD "}\n{}",
 	"{\"daemon\":\"d\",\"event\":\"e\"}",
+	"{\"daemon\":\"\",\"event\":\"e\",\"allowed\":true}",
+	"{\"daemon\":\"d\",\"event\":\"\",\"allowed\":true}",
 	"{\"daemon\":\"d\",\"allowed\":true}",
 	"{\"event\":\"e\",\"allowed\":true}",
 	HEAD ",\"seq\":41}",

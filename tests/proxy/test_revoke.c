@@ -29,6 +29,7 @@ static const char policy_text[] = "axes:\n"
 struct world {
 	struct proxy proxy;
 	int auth; /* the other end of the connection to auth */
+	struct taint_table *taint;
 	unsigned stopped;
 };
 
@@ -79,6 +80,8 @@ static int setup(void **state)
 	w->auth = pair[1];
 	assert_int_equal(routes_init(&w->proxy.routes, &ops, w, 10, 1000), 0);
 	revoke_init(&w->proxy);
+	w->taint = calloc(1, sizeof *w->taint);
+	w->proxy.taint.table = w->taint;
 	add_app(w, "plain", LIFETIME_USER, false);
 	add_app(w, "reader", LIFETIME_USER, true);
 	add_app(w, "shared", LIFETIME_CLASS, true);
@@ -94,6 +97,7 @@ static int teardown(void **state)
 	policy_free(w->proxy.policy);
 	close(w->proxy.sessions.auth.fd);
 	close(w->auth);
+	free(w->taint);
 	free(w);
 	return 0;
 }
@@ -103,12 +107,27 @@ static struct instance *add(struct world *w, const char *app, const char *label,
 	static unsigned number;
 	struct backend *b = calloc(1, sizeof *b);
 	struct err err;
+	b->proxy = &w->proxy;
+	b->instance.slot = TAINT_NONE;
 	snprintf(b->instance.uuid, sizeof b->instance.uuid, "%08x-0000-4000-8000-000000000000", ++number);
 	strcpy(b->instance.label, label);
 	strcpy(b->instance.owner, owner);
 	assert_int_equal(label_parse(w->proxy.policy, label, &b->instance.level, &err), 0);
 	assert_int_equal(routes_add(&w->proxy.routes, &b->instance, app, 0, 1), 0);
 	return &b->instance;
+}
+
+/* The same, of an app with a store, whose label is `now` by what it has read. */
+static struct instance *add_reader(struct world *w, uint32_t slot, const char *now)
+{
+	struct instance *i = add(w, "reader", "level=LOW", "tina");
+	struct taint_value v = { .seq = 1 };
+	strcpy(v.uuid, i->uuid);
+	strcpy(v.label, now);
+	taint_write(&w->taint->slot[slot], &v);
+	i->slot = slot;
+	i->seq = 1;
+	return i;
 }
 
 static void take_from(struct world *w, uint64_t id, const char *user, const char *ceiling)
@@ -204,11 +223,17 @@ static void test_what_is_no_label_leaves_nothing(void **state)
 static void test_one_that_floats_may_have_risen(void **state)
 {
 	struct world *w = *state;
-	struct instance *reader = add(w, "reader", "level=LOW", "tina"), *shared = add(w, "shared", P7, "");
+	struct instance *risen = add_reader(w, 0, P7), *low = add_reader(w, 1, P8), *lost = add_reader(w, 2, P8);
+	struct instance *shared = add(w, "shared", P7, "");
+	lost->slot = 3; /* what its label is cannot be known */
 	take_from(w, 7, "tina", P8);
-	assert_int_equal(reader->state, INSTANCE_ENDING);
+	assert_int_equal(risen->state, INSTANCE_ENDING);
+	assert_int_equal(lost->state, INSTANCE_ENDING);
+	assert_int_equal(low->state, INSTANCE_IDLE);
 	assert_int_equal(shared->state, INSTANCE_IDLE); /* bound to nobody, and working for nobody */
-	gone(w, reader);
+	gone(w, risen);
+	assert_int_equal(answered(w), 0);
+	gone(w, lost);
 	assert_int_equal(answered(w), 7);
 }
 

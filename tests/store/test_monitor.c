@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
+#include "lib/ticket.h"
 #include "store/monitor.h"
 
 #define UUID "1f0c7c0e-7f1c-4d8e-9d6e-0a4b8a4c2f11"

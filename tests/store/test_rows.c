@@ -151,6 +151,12 @@ static void test_owners(void **state)
 	owners_count(&p, two);
 	assert_memory_equal(one, two, sizeof one); /* the same people, whatever the category */
 	buf_free(&text);
+	at = 0;
+	p.all = true;
+	assert_true(owners_text(&p, &at, 100, &text));
+	assert_string_equal(buf_text(&text), "ALL");
+	assert_false(owners_text(&p, &at, 100, &text));
+	buf_free(&text);
 	owners_free(&o);
 	owners_free(&p);
 }

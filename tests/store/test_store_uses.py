@@ -200,7 +200,7 @@ def release_of(answer, key=KEY):
     head, value = answer.data[:RELEASE.size], answer.data[RELEASE.size:]
     magic, length, request, certificate, label, mac = RELEASE.unpack(head)
     assert magic == RELEASE_MAGIC and length == len(value)
-    assert hashlib.blake2b(head[:-35] + value, digest_size=32, key=key).digest() == mac
+    assert hashlib.blake2b(b"release1" + head[:-35] + value, digest_size=32, key=key).digest() == mac
     return text(request), text(certificate), text(label), json.loads(value)
 
 
