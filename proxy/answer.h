@@ -14,6 +14,9 @@ int answer_take(struct request *r, struct label *out, struct err *err);
 /* Has the instance read what the session may not see? Then not even the way in which it failed is told. Sets r->after. */
 bool answer_blocked(struct request *r, struct flow_verdict *v);
 
+/* Lets go of the instance: from here on it may serve others, or it ends. */
+void answer_let_go(struct request *r);
+
 /* Our own fields, with expose_timing only: added after those of the answer, from which PPCE-* and Server-Timing were
  * dropped. How long a tainted instance ran is not among them. Fills at most 4, returns their number. */
 unsigned answer_own_fields(struct request *r, struct http_field *out, char *timing, size_t size);

@@ -220,6 +220,20 @@ def test_its_channels_are_real(club):
         assert visible(odd) != visible(even), channel
 
 
+def test_an_instance_that_read_too_much_serves_nobody_after(club):
+    """A crash would end it, so a good answer has to end it as well: the next one's cold start must not tell which it was."""
+    for channel in ("status", "crash", "value"):
+        for s in (club.odd, club.even):
+            steal(club, "rex", channel, s)
+            club.get("p1", "/curious/recall")
+    above, after = set(), []
+    for record in club.audit(event="request", app="curious"):
+        after += [record] if record["instance"] in above else []
+        if record["actor"] == "rex" and record.get("path") != "/recall":
+            above.add(record["instance"])
+    assert above and not after
+
+
 def test_memory_does_not_keep_it(club):
     steal(club, "rex", "memory", club.odd)
     for who in ("rex", "p1"):
