@@ -74,3 +74,17 @@ unsigned answer_own_fields(struct request *r, struct http_field *out, char *timi
 	out[3] = (struct http_field){ "Server-Timing", timing };
 	return r->secret ? 3 : 4;
 }
+
+const char *answer_loss_detail(enum err_kind kind)
+{
+	switch (kind) {
+	case ERR_TIMEOUT:
+		return "the app did not answer in time";
+	case ERR_TOO_LARGE:
+		return "the request is larger than the app accepts";
+	case ERR_UNAUTHENTICATED:
+		return "the session has ended; log in again";
+	default:
+		return "the app failed to answer";
+	}
+}

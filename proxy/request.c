@@ -341,27 +341,12 @@ void request_answered(struct request *r, const struct frame_header *h, const voi
 	resume(r, STEP_CHECK);
 }
 
-/* What the client is told about a failed instance: as much as tells whether trying again helps, and no more. */
-static const char *loss_detail(enum err_kind kind)
-{
-	switch (kind) {
-	case ERR_TIMEOUT:
-		return "the app did not answer in time";
-	case ERR_TOO_LARGE:
-		return "the request is larger than the app accepts";
-	case ERR_UNAUTHENTICATED:
-		return "the session has ended; log in again";
-	default:
-		return "the app failed to answer";
-	}
-}
-
 void request_lost(struct request *r, enum err_kind kind, const char *reason)
 {
 	struct flow_verdict v;
 	bool blocked = answer_blocked(r, &v);
 	r->backend = NULL;
-	resume(r, blocked ? refuse_flow(r, &v, reason) : refuse(r, kind, reason, loss_detail(kind)));
+	resume(r, blocked ? refuse_flow(r, &v, reason) : refuse(r, kind, reason, answer_loss_detail(kind)));
 }
 
 void request_replied(struct request *r, const struct http_reply *reply, const struct err *err)
@@ -380,8 +365,9 @@ void request_replied(struct request *r, const struct http_reply *reply, const st
 	if (!reached && strcmp(r->x->method, "POST") != 0 && strcmp(r->x->method, "PATCH") != 0)
 		resume(r, STEP_ACQUIRE);
 	else
-		resume(r, refuse(r, err->kind == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_BAD_GATEWAY,
-				 err->kind == ERR_TIMEOUT ? "deadline" : "service-failed", loss_detail(err->kind)));
+		resume(r,
+		       refuse(r, err->kind == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_BAD_GATEWAY,
+			      err->kind == ERR_TIMEOUT ? "deadline" : "service-failed", answer_loss_detail(err->kind)));
 }
 
 /* --- CHECK --------------------------------------------------------------------------------------------------- */
