@@ -81,7 +81,24 @@
 	"  # closed), 10..600000 each. Defaults 10000, 30000, 60000.\n" \
 	"  head_ms: 10000\n" \
 	"  body_ms: 30000\n" \
-	"  idle_ms: 60000\n"
+	"  idle_ms: 60000\n" \
+	"\n" \
+	"# Taps on a bridge of this machine's, for apps with `transport: tap`. Apps with the default transport need none.\n" \
+	"network:\n" \
+	"  # Needs root, or CAP_NET_ADMIN for ppce-net. Default false.\n" \
+	"  enabled: false\n" \
+	"  # Name of the bridge; auto: one made from this directory's path. Default auto.\n" \
+	"  bridge: auto\n" \
+	"  # Addresses: the first is the bridge's, the others go to instances. /16 to /29. Default 10.77.0.0/22.\n" \
+	"  subnet: 10.77.0.0/22\n" \
+	"  # Taps that are made ahead, 0..256. Default 8.\n" \
+	"  taps: 8\n" \
+	"  # Seconds that an address rests after an instance had it, 0..86400. Default 60.\n" \
+	"  reuse_s: 60\n" \
+	"  # Where instances may connect to by TCP, if policy allows it for their label; nowhere else. `address: host` is\n" \
+	"  # the bridge's own. At most 16. Default none. For example:\n" \
+	"  #   records-db: {address: host, port: 5432, label: \"level=NATO_SECRET\"}\n" \
+	"  sinks:\n"
 /* clang-format on */
 
 const char *config_example(bool dev)
