@@ -7,6 +7,7 @@
 #ifndef NET_EXPR_H
 #define NET_EXPR_H
 
+#include <netinet/in.h> /* before the kernel's headers, which give way to it */
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdbool.h>

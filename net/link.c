@@ -209,23 +209,10 @@ int link_port_address(struct nl *nl, unsigned bridge, unsigned ifindex, uint32_t
 
 static int take_port_state(const struct nlmsghdr *h, void *ctx)
 {
-	const struct nlattr *a, *p;
-	mnl_attr_for_each(a, h, sizeof(struct ifinfomsg))
-	{
-		if (mnl_attr_get_type(a) != IFLA_LINKINFO)
-			continue;
-		mnl_attr_for_each_nested(p, a)
-		{
-			const struct nlattr *d;
-			if (mnl_attr_get_type(p) != IFLA_INFO_SLAVE_DATA)
-				continue;
-			mnl_attr_for_each_nested(d, p)
-			{
-				if (mnl_attr_get_type(d) == IFLA_BRPORT_STATE)
-					*(bool *)ctx = mnl_attr_get_u8(d) == BR_STATE_FORWARDING;
-			}
-		}
-	}
+	const struct nlattr *a = nl_attribute(h, sizeof(struct ifinfomsg), IFLA_LINKINFO);
+	a = a ? nl_nested(a, IFLA_INFO_SLAVE_DATA) : NULL;
+	a = a ? nl_nested(a, IFLA_BRPORT_STATE) : NULL;
+	*(bool *)ctx = a && mnl_attr_get_u8(a) == BR_STATE_FORWARDING;
 	return MNL_CB_STOP;
 }
 
@@ -293,16 +280,8 @@ static int take_link(const struct nlmsghdr *h, void *ctx)
 {
 	const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
 	struct found *f = ctx;
-	const char *name = "", *alias = "";
-	const struct nlattr *a;
-
-	mnl_attr_for_each(a, h, sizeof *i)
-	{
-		if (mnl_attr_get_type(a) == IFLA_IFNAME && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
-			name = mnl_attr_get_str(a);
-		if (mnl_attr_get_type(a) == IFLA_IFALIAS && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
-			alias = mnl_attr_get_str(a);
-	}
+	const char *name = nl_text(nl_attribute(h, sizeof *i, IFLA_IFNAME));
+	const char *alias = nl_text(nl_attribute(h, sizeof *i, IFLA_IFALIAS));
 	bool tap = strncmp(name, f->names->tap_prefix, strlen(f->names->tap_prefix)) == 0;
 	if (tap && f->n < CLEAN_MAX)
 		f->taps[f->n++].ifindex = (unsigned)i->ifi_index;
@@ -342,20 +321,15 @@ struct subnet {
 static int take_address(const struct nlmsghdr *h, void *ctx)
 {
 	const struct ifaddrmsg *i = mnl_nlmsg_get_payload(h);
+	const struct nlattr *local = nl_attribute(h, sizeof *i, IFA_LOCAL);
 	struct subnet *s = ctx;
-	const struct nlattr *a;
 
-	mnl_attr_for_each(a, h, sizeof *i)
-	{
-		if (i->ifa_family == AF_INET && mnl_attr_get_type(a) == IFA_LOCAL &&
-		    mnl_attr_validate(a, MNL_TYPE_U32) >= 0) {
-			uint32_t other = ntohl(mnl_attr_get_u32(a));
-			uint32_t wide = i->ifa_prefixlen ? ~0u << (32 - i->ifa_prefixlen) : 0;
-			wide &= s->mask; /* the larger of both networks */
-			if ((other & wide) == (s->base & wide))
-				s->taken_by = i->ifa_index;
-		}
-	}
+	if (i->ifa_family != AF_INET || !local || mnl_attr_validate(local, MNL_TYPE_U32) < 0)
+		return MNL_CB_OK;
+	uint32_t other = ntohl(mnl_attr_get_u32(local));
+	uint32_t wide = s->mask & (i->ifa_prefixlen ? ~0u << (32 - i->ifa_prefixlen) : 0); /* the larger network */
+	if ((other & wide) == (s->base & wide))
+		s->taken_by = i->ifa_index;
 	return MNL_CB_OK;
 }
 

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <linux/netlink.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define ANSWER_BYTES 32768
+#define ALIGN(len) (((size_t)(len) + 3) & ~(size_t)3)
 
 int nl_open(struct nl *nl, int bus, struct err *err)
 {
@@ -48,7 +50,7 @@ void nl_begin(struct nl *nl, struct nl_batch *b)
 static void seal(struct nl_batch *b)
 {
 	if (b->count)
-		b->used += MNL_ALIGN(((struct nlmsghdr *)(void *)(b->bytes + b->used))->nlmsg_len);
+		b->used += ALIGN(((struct nlmsghdr *)(void *)(b->bytes + b->used))->nlmsg_len);
 }
 
 struct nlmsghdr *nl_add(struct nl *nl, struct nl_batch *b, uint16_t type, uint16_t flags, size_t extra, void *extra_out)
@@ -75,23 +77,46 @@ void nl_may_fail(struct nl_batch *b)
 	b->may_fail |= 1ull << (b->count - 1);
 }
 
+/* Attributes between two addresses. */
+static const struct nlattr *find(const char *at, const char *end, uint16_t type)
+{
+	while (end - at >= (ptrdiff_t)sizeof(struct nlattr)) {
+		const struct nlattr *a = (const struct nlattr *)(const void *)at;
+		if (a->nla_len < sizeof *a || a->nla_len > end - at)
+			return NULL;
+		if (mnl_attr_get_type(a) == type)
+			return a;
+		at += ALIGN(a->nla_len);
+	}
+	return NULL;
+}
+
+const struct nlattr *nl_attribute(const struct nlmsghdr *h, size_t extra, uint16_t type)
+{
+	return find((const char *)h + NLMSG_HDRLEN + ALIGN(extra), (const char *)h + h->nlmsg_len, type);
+}
+
+const struct nlattr *nl_nested(const struct nlattr *nest, uint16_t type)
+{
+	return find((const char *)nest + sizeof *nest, (const char *)nest + nest->nla_len, type);
+}
+
+const char *nl_text(const struct nlattr *a)
+{
+	return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0 ? mnl_attr_get_str(a) : "";
+}
+
 /* The kernel's words in an NLMSG_ERROR, or "". */
 static const char *words(const struct nlmsghdr *h)
 {
 	const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
-	size_t at = sizeof *e;
-	const struct nlattr *a;
+	size_t extra = sizeof *e;
 
 	if (!(h->nlmsg_flags & NLM_F_ACK_TLVS))
 		return "";
-	if (!(h->nlmsg_flags & NLM_F_CAPPED))
-		at += mnl_nlmsg_get_payload_len(h) > sizeof *e ? MNL_ALIGN(e->msg.nlmsg_len) - sizeof e->msg : 0;
-	mnl_attr_for_each(a, h, at)
-	{
-		if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
-			return mnl_attr_get_str(a);
-	}
-	return "";
+	if (!(h->nlmsg_flags & NLM_F_CAPPED)) /* the question is there, without its header of which we know */
+		extra += ALIGN(e->msg.nlmsg_len) - sizeof e->msg;
+	return nl_text(nl_attribute(h, extra, NLMSGERR_ATTR_MSG));
 }
 
 /* One answer. Returns -1 for a failure that counts. */

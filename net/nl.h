@@ -46,4 +46,9 @@ int nl_commit(struct nl *nl, struct nl_batch *b, const char *what, int *why, str
 /* Sends a dump request that is the only message of `b`, and calls `each` for each answer. */
 int nl_dump(struct nl *nl, struct nl_batch *b, mnl_cb_t each, void *ctx, struct err *err);
 
+/* The first attribute of this type in a message, behind `extra` bytes of fixed header, or in another attribute; or NULL. */
+const struct nlattr *nl_attribute(const struct nlmsghdr *h, size_t extra, uint16_t type);
+const struct nlattr *nl_nested(const struct nlattr *nest, uint16_t type);
+const char *nl_text(const struct nlattr *a); /* "" for NULL and for what is not a text */
+
 #endif

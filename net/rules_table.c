@@ -3,8 +3,6 @@
 
 #include <arpa/inet.h>
 #include <endian.h>
-#include <linux/netfilter_bridge.h>
-#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
@@ -12,10 +10,22 @@
 #define NH NFT_PAYLOAD_NETWORK_HEADER
 #define TH NFT_PAYLOAD_TRANSPORT_HEADER
 
+/* Of <linux/netfilter_bridge.h>, which does not go together with <net/if.h>. */
+enum { BR_PRE_ROUTING = 0, BR_LOCAL_IN = 1, BR_FORWARD = 2, BR_POST_ROUTING = 4 };
+enum { BR_PRI_FILTER_BRIDGED = -200, BR_PRI_FILTER_OTHER = 200 };
+
 /* Register numbers of the keys' parts. */
 enum { PORT = 0, PORT_MAC = 4, PORT_ADDRESS = 6, SINK_ADDRESS = 4, SINK_PORT = 5, FLOW_ADDRESS = 0, ITS = 1, OURS = 2 };
 /* Offsets into headers. */
-enum { ETHER_TO = 0, ETHER_FROM = 6, ETHER_TYPE = 12, IP_FRAGMENT = 6, IP_PROTOCOL = 9, IP_FROM = 12, IP_TO = 16 };
+enum {
+	ETHER_TO = 0,
+	ETHER_FROM = 6,
+	ETHER_TYPE = 12,
+	IPV4_FRAGMENT = 6,
+	IPV4_PROTOCOL = 9,
+	IPV4_FROM = 12,
+	IPV4_TO = 16
+};
 enum { ARP_OPERATION = 6, ARP_SENDER_MAC = 8, ARP_SENDER = 14, ARP_TARGET = 24 };
 enum { TCP_FROM = 0, TCP_TO = 2, TCP_FLAGS = 13 };
 
@@ -129,13 +139,13 @@ static void load_port(struct rule *q, enum direction d, enum nft_payload_bases m
 static void load_sink(struct rule *q, enum direction d)
 {
 	rule_meta(q, d == FROM_TAP ? NFT_META_IIFNAME : NFT_META_OIFNAME, PORT);
-	rule_load(q, NH, d == FROM_TAP ? IP_TO : IP_FROM, 4, SINK_ADDRESS);
+	rule_load(q, NH, d == FROM_TAP ? IPV4_TO : IPV4_FROM, 4, SINK_ADDRESS);
 	rule_load(q, TH, d == FROM_TAP ? TCP_TO : TCP_FROM, 2, SINK_PORT);
 }
 
 static void load_flow(struct rule *q, enum direction d)
 {
-	rule_load(q, NH, d == FROM_TAP ? IP_FROM : IP_TO, 4, FLOW_ADDRESS);
+	rule_load(q, NH, d == FROM_TAP ? IPV4_FROM : IPV4_TO, 4, FLOW_ADDRESS);
 	rule_load(q, TH, d == FROM_TAP ? TCP_FROM : TCP_TO, 2, ITS);
 	rule_load(q, TH, d == FROM_TAP ? TCP_TO : TCP_FROM, 2, OURS);
 }
@@ -169,14 +179,14 @@ static void add_shape(struct rules *r, const char *chain, const char *arp, enum 
 	drop_if(r, chain, NH, 0, 1, NFT_CMP_NEQ, &version_and_length);
 	q = begin(r, chain);
 	if (d == FROM_TAP)
-		load_port(&q, d, LL, ETHER_FROM, IP_FROM);
+		load_port(&q, d, LL, ETHER_FROM, IPV4_FROM);
 	else
-		load_port(&q, d, LL, ETHER_TO, IP_TO);
+		load_port(&q, d, LL, ETHER_TO, IPV4_TO);
 	rule_lookup(&q, SET_PORTS, true);
 	end(&q, NF_DROP);
-	drop_if(r, chain, NH, IP_PROTOCOL, 1, NFT_CMP_NEQ, &protocol);
+	drop_if(r, chain, NH, IPV4_PROTOCOL, 1, NFT_CMP_NEQ, &protocol);
 	q = begin(r, chain);
-	rule_load(&q, NH, IP_FRAGMENT, 2, 0);
+	rule_load(&q, NH, IPV4_FRAGMENT, 2, 0);
 	rule_mask(&q, 0, fragment, 2);
 	rule_compare(&q, NFT_CMP_NEQ, 0, none, 2);
 	end(&q, NF_DROP);
@@ -239,10 +249,10 @@ void rules_table_from_tap(struct rules *r)
 
 	add_chain(r, arp, -1, 0);
 	add_arp_from_tap(r, arp);
-	add_chain(r, chain, NF_BR_PRE_ROUTING, NF_BR_PRI_FILTER_BRIDGED);
+	add_chain(r, chain, BR_PRE_ROUTING, BR_PRI_FILTER_BRIDGED);
 	add_shape(r, chain, arp, FROM_TAP);
 	accept_listed(r, chain, FROM_TAP, SET_SINKS);
-	drop_if(r, chain, NH, IP_TO, 4, NFT_CMP_NEQ, &gateway);
+	drop_if(r, chain, NH, IPV4_TO, 4, NFT_CMP_NEQ, &gateway);
 	struct rule q = begin(r, chain); /* instances answer; they do not call */
 	flags(&q, TH_SYN | TH_ACK, NFT_CMP_EQ, TH_SYN);
 	end(&q, NF_DROP);
@@ -250,7 +260,7 @@ void rules_table_from_tap(struct rules *r)
 	accept_listed(r, chain, FROM_TAP, SET_CLOSING);
 	q = begin(r, chain);
 	end(&q, NF_DROP);
-	add_chain(r, input, NF_BR_LOCAL_IN, NF_BR_PRI_FILTER_BRIDGED);
+	add_chain(r, input, BR_LOCAL_IN, BR_PRI_FILTER_BRIDGED);
 	add_into_host(r, input);
 }
 
@@ -319,18 +329,18 @@ void rules_table_to_tap(struct rules *r)
 	static const char chain[] = "to_tap", arp[] = "arp_to_tap", forward[] = "between";
 	uint32_t gateway = htonl(r->gateway);
 
-	add_chain(r, forward, NF_BR_FORWARD, NF_BR_PRI_FILTER_BRIDGED);
+	add_chain(r, forward, BR_FORWARD, BR_PRI_FILTER_BRIDGED);
 	add_between(r, forward);
 	add_chain(r, arp, -1, 0);
 	add_arp_to_tap(r, arp);
-	add_chain(r, chain, NF_BR_POST_ROUTING, NF_BR_PRI_FILTER_OTHER);
+	add_chain(r, chain, BR_POST_ROUTING, BR_PRI_FILTER_OTHER);
 	add_shape(r, chain, arp, TO_TAP);
 	struct rule q = begin(r, chain); /* a sink answers; it does not call */
 	flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
 	load_sink(&q, TO_TAP);
 	rule_lookup(&q, SET_SINKS, false);
 	end(&q, NF_ACCEPT);
-	drop_if(r, chain, NH, IP_FROM, 4, NFT_CMP_NEQ, &gateway);
+	drop_if(r, chain, NH, IPV4_FROM, 4, NFT_CMP_NEQ, &gateway);
 	add_openers(r, chain);
 	add_closers(r, chain);
 	q = begin(r, chain);

@@ -39,7 +39,7 @@
 #define NET_IFNAME_SIZE 16     /* IFNAMSIZ */
 #define NET_SINKS_SIZE 560     /* up to 16 names, comma-separated, each PPCE_NAME_SIZE - 1 at most */
 #define NET_CONNECTIONS_MAX 16 /* at the same time; one more is closed */
-#define NET_WAITING_MAX 1024   /* questions of one connection that are not answered yet; one more is refused */
+#define NET_WAITING_MAX 1024   /* questions of all connections that are not answered yet; one more is refused */
 
 enum net_type {
 	NET_TAKE = 1,
