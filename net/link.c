@@ -127,9 +127,9 @@ static void add_port_flags(struct nl *nl, struct nl_batch *b, unsigned ifindex)
 		uint16_t key;
 		uint8_t value;
 	} flags[] = {
-		{ IFLA_BRPORT_ISOLATED, 1 },	{ IFLA_BRPORT_LEARNING, 0 },	{ IFLA_BRPORT_UNICAST_FLOOD, 0 },
-		{ IFLA_BRPORT_MCAST_FLOOD, 0 }, { IFLA_BRPORT_BCAST_FLOOD, 0 }, { IFLA_BRPORT_GUARD, 1 },
-		{ IFLA_BRPORT_MODE, 0 },
+		{ IFLA_BRPORT_ISOLATED, 1 },	{ IFLA_BRPORT_LEARNING, 0 },	     { IFLA_BRPORT_UNICAST_FLOOD, 0 },
+		{ IFLA_BRPORT_MCAST_FLOOD, 0 }, { IFLA_BRPORT_BCAST_FLOOD, 0 },	     { IFLA_BRPORT_GUARD, 1 },
+		{ IFLA_BRPORT_MODE, 0 },	{ IFLA_BRPORT_MULTICAST_ROUTER, 0 },
 	};
 	struct nlmsghdr *h = link_message(nl, b, RTM_SETLINK, ACK, AF_BRIDGE, ifindex, 0);
 	struct nlattr *info = mnl_attr_nest_start(h, IFLA_PROTINFO);

@@ -11,7 +11,7 @@
 #include <uv.h>
 
 #include "lib/err.h"
-#include "net/link.h"
+#include "net/port.h"
 
 #define MAKER_REMOVE_MAX 64
 
@@ -28,11 +28,7 @@ enum job_kind {
 struct job {
 	enum job_kind kind;
 	struct tap *tap;
-	char name[IFNAMSIZ];
-	unsigned ifindex;
-	int fd;
-	bool reown; /* RECYCLE: the tap was lent */
-	uint32_t before, after;
+	struct port port;
 	uint32_t uid, gid; /* LEND */
 	struct link_doomed doomed[MAKER_REMOVE_MAX];
 	struct tap *removed[MAKER_REMOVE_MAX];
@@ -54,9 +50,5 @@ int maker_start(struct net *n, struct err *err);
 /* Runs n->maker.job, which the caller has filled; !n->maker.busy. plan_done() is called when it is done. */
 void maker_run(struct net *n);
 void maker_end(struct net *n); /* not busy */
-
-/* The two jobs that bench/net.c measures; the caller's thread. */
-int maker_make(struct nl *nl, const struct net_names *names, unsigned bridge, struct job *job);
-int maker_recycle(struct nl *nl, unsigned bridge, struct job *job);
 
 #endif

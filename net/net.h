@@ -11,8 +11,9 @@
  *   plan.c      what the worker does next              expr.c      nftables rules as the kernel takes them
  *   maker.c     the worker                             rules_table.c, rules.c   our table
  *   address.c   subnet, rest after use                 watch.c     changes made by others
- *   names.c     names in the kernel                    rest.c      metrics and listing
- *   jail.c      capabilities, seccomp                  probe.c     can this machine do it?
+ *   names.c     names in the kernel                    port.c      a tap and its port as a whole
+ *   rest.c      metrics and listing                    probe.c     can this machine do it?
+ *   jail.c      capabilities, seccomp
  */
 #ifndef NET_NET_H
 #define NET_NET_H

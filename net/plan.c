@@ -2,6 +2,7 @@
 #include "net/plan.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/log.h"
 #include "lib/names.h"
@@ -67,20 +68,15 @@ static struct job *job_for(struct net *n, enum job_kind kind, struct tap *t)
 	struct job *job = &n->maker.job;
 	job->kind = kind;
 	job->tap = t;
-	job->fd = t->fd;
-	job->ifindex = t->ifindex;
-	job->reown = t->named;
-	job->before = t->address;
-	job->after = 0;
-	job->ndoomed = 0;
-	snprintf(job->name, sizeof job->name, "%s", t->name);
+	job->port = (struct port){ .ifindex = t->ifindex, .fd = t->fd, .before = t->address, .reown = t->named };
+	memcpy(job->port.name, t->name, sizeof job->port.name);
 	return job;
 }
 
 static void recycle(struct net *n, struct tap *t, uint32_t address)
 {
 	struct job *job = job_for(n, JOB_RECYCLE, t);
-	job->after = address;
+	job->port.after = address;
 	maker_run(n);
 }
 
@@ -97,7 +93,7 @@ static int provide(struct net *n, uint32_t address, struct err *err)
 		address_return(&n->addresses, address);
 		return err_set(err, ERR_FULL, "all %d taps that one bridge has room for are in use", TAPS_MAX);
 	}
-	job_for(n, JOB_MAKE, t)->after = address;
+	job_for(n, JOB_MAKE, t)->port.after = address;
 	maker_run(n);
 	return 0;
 }
@@ -241,16 +237,16 @@ static void made(struct net *n, struct job *job)
 
 	n->metrics.make_us += job->us;
 	if (job->rc < 0) {
-		address_return(&n->addresses, job->after);
+		address_return(&n->addresses, job->port.after);
 		tap_free(n, t);
 		make_failed(n, &job->err);
 		return;
 	}
 	n->metrics.made++;
 	n->taps.failures = 0;
-	t->fd = job->fd;
-	t->ifindex = job->ifindex;
-	t->address = job->after;
+	t->fd = job->port.fd;
+	t->ifindex = job->port.ifindex;
+	t->address = job->port.after;
 	tap_usable(n, t);
 }
 
@@ -269,10 +265,10 @@ static void recycled(struct net *n, struct job *job)
 {
 	struct tap *t = job->tap;
 
-	t->fd = job->fd;
+	t->fd = job->port.fd;
 	if (job->rc < 0) {
-		if (job->after)
-			address_return(&n->addresses, job->after);
+		if (job->port.after)
+			address_return(&n->addresses, job->port.after);
 		if (job->err.kind == ERR_CONFLICT) {
 			still_held(n, t);
 			return;
@@ -285,7 +281,7 @@ static void recycled(struct net *n, struct job *job)
 	n->metrics.recycled++;
 	if (t->address)
 		address_give(&n->addresses, t->address, clock_ns());
-	t->address = job->after;
+	t->address = job->port.after;
 	t->named = false;
 	if (t->address)
 		tap_usable(n, t);

@@ -10,7 +10,7 @@
 
 #include "net/jail.h"
 #include "net/link.h"
-#include "net/maker.h"
+#include "net/port.h"
 #include "net/rules.h"
 #include "net/tap.h"
 
@@ -18,7 +18,7 @@ static int try_all(struct err *err)
 {
 	static struct config config;
 	static struct rules rules;
-	static struct job job = { .name = "ppceprobe", .after = 0x0a4d0002 };
+	struct port port = { .name = "ppceprobe", .after = 0x0a4d0002 };
 	struct link_bridge bridge = { .address = 0x0a4d0001, .prefix = 22 };
 	struct net_names names;
 	struct nl nl;
@@ -33,11 +33,9 @@ static int try_all(struct err *err)
 		return -1;
 	int rc = -1;
 	if (rules_create(&rules, &found, err) == 0 && link_bridge_create(&nl, &names, &bridge, false, err) == 0) {
-		rc = maker_make(&nl, &names, bridge.ifindex, &job);
-		if (rc < 0)
-			*err = job.err;
-		else
-			close(job.fd);
+		rc = port_make(&nl, &names, bridge.ifindex, &port, err);
+		if (rc == 0)
+			close(port.fd);
 	}
 	rules_end(&rules);
 	nl_close(&nl);
