@@ -115,13 +115,11 @@ void rule_mask(struct rule *r, unsigned reg, const void *mask, unsigned len)
 	expr_close(r, o);
 }
 
-void rule_lookup(struct rule *r, const char *set, bool absent)
+void rule_lookup(struct rule *r, const char *set)
 {
 	struct open o = expr_open(r, "lookup");
 	mnl_attr_put_strz(r->h, NFTA_LOOKUP_SET, set);
 	mnl_attr_put_u32(r->h, NFTA_LOOKUP_SREG, REGISTER(0));
-	if (absent)
-		mnl_attr_put_u32(r->h, NFTA_LOOKUP_FLAGS, htonl(NFT_LOOKUP_F_INV));
 	expr_close(r, o);
 }
 

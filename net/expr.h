@@ -10,7 +10,6 @@
 #include <netinet/in.h> /* before the kernel's headers, which give way to it */
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "net/nl.h"
@@ -29,7 +28,7 @@ void rule_meta(struct rule *r, enum nft_meta_keys key, unsigned reg);
 void rule_compare(struct rule *r, enum nft_cmp_ops op, unsigned reg, const void *value, unsigned len);
 /* The bits of `mask` (len bytes, at most 4) of register `reg` stay. */
 void rule_mask(struct rule *r, unsigned reg, const void *mask, unsigned len);
-void rule_lookup(struct rule *r, const char *set, bool absent); /* key from register 0 */
+void rule_lookup(struct rule *r, const char *set); /* key from register 0 */
 /* Puts the key into a set (NFT_DYNSET_OP_UPDATE, with the time it stays) or takes it out (NFT_DYNSET_OP_DELETE). */
 void rule_set(struct rule *r, const char *set, enum nft_dynset_ops op, uint64_t timeout_ms);
 /* Matches while the key in register 0 comes more often than `rate` a second, counted in `set`. */

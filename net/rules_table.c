@@ -27,13 +27,15 @@ enum {
 	IPV4_TO = 16
 };
 enum { ARP_OPERATION = 6, ARP_SENDER_MAC = 8, ARP_SENDER = 14, ARP_TARGET = 24 };
-enum { TCP_FROM = 0, TCP_TO = 2, TCP_FLAGS = 13 };
+enum { TCP_FROM = 0, TCP_TO = 2, TCP_LENGTH = 12, TCP_FLAGS = 13 };
 
 /* Types of set keys, for `nft list` only: it packs them six bits each. */
 enum { TYPE_IPV4 = 7, TYPE_ETHER = 9, TYPE_SERVICE = 13, TYPE_IFNAME = 41 };
 #define TYPES2(a, b) ((uint32_t)(a) << 6 | (b))
 #define TYPES3(a, b, c) (TYPES2(a, b) << 6 | (c))
 
+/* Conditions are written so that what passes must match them: a load beyond the end of a short packet does not match, and
+ * such a packet ends at the last rule of its chain. */
 enum direction { FROM_TAP, TO_TAP };
 
 /* --- sets -------------------------------------------------------------------------------------------------------- */
@@ -93,10 +95,16 @@ static struct rule begin(struct rules *r, const char *chain)
 
 static void end(struct rule *q, int verdict)
 {
-	if (verdict == NF_DROP)
-		rule_count(q);
 	rule_verdict(q, verdict, NULL);
 	rule_end(q);
+}
+
+/* The last rule of a chain, for everything that no other has accepted. */
+static void drop_rest(struct rules *r, const char *chain)
+{
+	struct rule q = begin(r, chain);
+	rule_count(&q);
+	end(&q, NF_DROP);
 }
 
 static void our_tap(struct rules *r, struct rule *q, enum direction d, enum nft_cmp_ops op)
@@ -112,15 +120,6 @@ static void bytes(struct rule *q, enum nft_payload_bases base, unsigned offset, 
 	rule_compare(q, op, 0, value, len);
 }
 
-/* Everything else than `op value` at this place is dropped. */
-static void drop_if(struct rules *r, const char *chain, enum nft_payload_bases base, unsigned offset, unsigned len,
-		    enum nft_cmp_ops op, const void *value)
-{
-	struct rule q = begin(r, chain);
-	bytes(&q, base, offset, len, op, value);
-	end(&q, NF_DROP);
-}
-
 static void flags(struct rule *q, uint8_t mask, enum nft_cmp_ops op, uint8_t value)
 {
 	rule_load(q, TH, TCP_FLAGS, 1, 0);
@@ -128,19 +127,21 @@ static void flags(struct rule *q, uint8_t mask, enum nft_cmp_ops op, uint8_t val
 	rule_compare(q, op, 0, &value, 1);
 }
 
-/* The key of SET_PORTS with the MAC and the address found at these places. */
-static void load_port(struct rule *q, enum direction d, enum nft_payload_bases mac_base, unsigned mac, unsigned address)
+/* The MAC and the address found at these places are those of the port. */
+static void own_port(struct rule *q, enum direction d, enum nft_payload_bases mac_base, unsigned mac, unsigned address)
 {
 	rule_meta(q, d == FROM_TAP ? NFT_META_IIFNAME : NFT_META_OIFNAME, PORT);
 	rule_load(q, mac_base, mac, MAC_SIZE, PORT_MAC);
 	rule_load(q, NH, address, 4, PORT_ADDRESS);
+	rule_lookup(q, SET_PORTS);
 }
 
-static void load_sink(struct rule *q, enum direction d)
+static void allowed_sink(struct rule *q, enum direction d)
 {
 	rule_meta(q, d == FROM_TAP ? NFT_META_IIFNAME : NFT_META_OIFNAME, PORT);
 	rule_load(q, NH, d == FROM_TAP ? IPV4_TO : IPV4_FROM, 4, SINK_ADDRESS);
 	rule_load(q, TH, d == FROM_TAP ? TCP_TO : TCP_FROM, 2, SINK_PORT);
+	rule_lookup(q, SET_SINKS);
 }
 
 static void load_flow(struct rule *q, enum direction d)
@@ -150,23 +151,18 @@ static void load_flow(struct rule *q, enum direction d)
 	rule_load(q, TH, d == FROM_TAP ? TCP_TO : TCP_FROM, 2, OURS);
 }
 
-static void accept_listed(struct rules *r, const char *chain, enum direction d, const char *set)
+static void known_flow(struct rule *q, enum direction d, const char *set)
 {
-	struct rule q = begin(r, chain);
-	if (set == (const char *)SET_SINKS || strcmp(set, SET_SINKS) == 0)
-		load_sink(&q, d);
-	else
-		load_flow(&q, d);
-	rule_lookup(&q, set, false);
-	end(&q, NF_ACCEPT);
+	load_flow(q, d);
+	rule_lookup(q, set);
 }
 
 /* Both directions: TCP in an unfragmented IPv4 packet without options, between the port's own MAC and address and the
- * bridge's MAC; ARP goes to a chain of its own, and anything else (IPv6, VLANs, 802.3 frames) ends here. */
-static void add_shape(struct rules *r, const char *chain, const char *arp, enum direction d)
+ * bridge's MAC, goes to chain `tcp`, and ARP to chain `arp`. Anything else (IPv6, VLANs, 802.3 frames) ends here. */
+static void add_shape(struct rules *r, const char *chain, const char *arp, const char *tcp, enum direction d)
 {
 	static const uint8_t type_arp[] = { 0x08, 0x06 }, type_ip[] = { 0x08, 0x00 }, version_and_length = 0x45,
-			     protocol = IPPROTO_TCP, fragment[] = { 0x3f, 0xff }, none[2];
+			     protocol = IPPROTO_TCP, fragment[] = { 0x3f, 0xff }, none[2], header_length = 0x50;
 	struct rule q = begin(r, chain);
 	our_tap(r, &q, d, NFT_CMP_NEQ);
 	end(&q, NF_ACCEPT);
@@ -174,22 +170,19 @@ static void add_shape(struct rules *r, const char *chain, const char *arp, enum 
 	bytes(&q, LL, ETHER_TYPE, 2, NFT_CMP_EQ, type_arp);
 	rule_verdict(&q, NFT_GOTO, arp);
 	rule_end(&q);
-	drop_if(r, chain, LL, ETHER_TYPE, 2, NFT_CMP_NEQ, type_ip);
-	drop_if(r, chain, LL, d == FROM_TAP ? ETHER_TO : ETHER_FROM, MAC_SIZE, NFT_CMP_NEQ, r->mac);
-	drop_if(r, chain, NH, 0, 1, NFT_CMP_NEQ, &version_and_length);
 	q = begin(r, chain);
-	if (d == FROM_TAP)
-		load_port(&q, d, LL, ETHER_FROM, IPV4_FROM);
-	else
-		load_port(&q, d, LL, ETHER_TO, IPV4_TO);
-	rule_lookup(&q, SET_PORTS, true);
-	end(&q, NF_DROP);
-	drop_if(r, chain, NH, IPV4_PROTOCOL, 1, NFT_CMP_NEQ, &protocol);
-	q = begin(r, chain);
+	bytes(&q, LL, ETHER_TYPE, 2, NFT_CMP_EQ, type_ip);
+	bytes(&q, LL, d == FROM_TAP ? ETHER_TO : ETHER_FROM, MAC_SIZE, NFT_CMP_EQ, r->mac);
+	bytes(&q, NH, 0, 1, NFT_CMP_EQ, &version_and_length);
+	own_port(&q, d, LL, d == FROM_TAP ? ETHER_FROM : ETHER_TO, d == FROM_TAP ? IPV4_FROM : IPV4_TO);
+	bytes(&q, NH, IPV4_PROTOCOL, 1, NFT_CMP_EQ, &protocol);
 	rule_load(&q, NH, IPV4_FRAGMENT, 2, 0);
 	rule_mask(&q, 0, fragment, 2);
-	rule_compare(&q, NFT_CMP_NEQ, 0, none, 2);
-	end(&q, NF_DROP);
+	rule_compare(&q, NFT_CMP_EQ, 0, none, 2);
+	bytes(&q, TH, TCP_LENGTH, 1, NFT_CMP_GTE, &header_length);
+	rule_verdict(&q, NFT_GOTO, tcp);
+	rule_end(&q);
+	drop_rest(r, chain);
 }
 
 /* --- from a tap -------------------------------------------------------------------------------------------------- */
@@ -202,28 +195,43 @@ static void add_arp_from_tap(struct rules *r, const char *chain)
 			     everybody[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	uint32_t gateway = htonl(r->gateway);
 	struct rule q = begin(r, chain);
+
 	rule_meta(&q, NFT_META_IIFNAME, 0);
 	rule_over_rate(&q, SET_ARPS, 60000, RULES_ARP_A_SECOND, RULES_ARP_A_SECOND);
-	end(&q, NF_DROP);
-	drop_if(r, chain, NH, 0, sizeof kind, NFT_CMP_NEQ, kind);
-	drop_if(r, chain, NH, ARP_OPERATION, 2, NFT_CMP_LT, lowest);
-	drop_if(r, chain, NH, ARP_OPERATION, 2, NFT_CMP_GT, highest);
-	drop_if(r, chain, NH, ARP_TARGET, 4, NFT_CMP_NEQ, &gateway);
-	q = begin(r, chain);
-	load_port(&q, FROM_TAP, LL, ETHER_FROM, ARP_SENDER);
-	rule_lookup(&q, SET_PORTS, true);
-	end(&q, NF_DROP);
-	q = begin(r, chain);
-	load_port(&q, FROM_TAP, NH, ARP_SENDER_MAC, ARP_SENDER);
-	rule_lookup(&q, SET_PORTS, true);
+	rule_count(&q);
 	end(&q, NF_DROP);
 	for (int i = 0; i < 2; i++) {
 		q = begin(r, chain);
 		bytes(&q, LL, ETHER_TO, MAC_SIZE, NFT_CMP_EQ, i ? everybody : r->mac);
+		bytes(&q, NH, 0, sizeof kind, NFT_CMP_EQ, kind);
+		rule_load(&q, NH, ARP_OPERATION, 2, 0);
+		rule_compare(&q, NFT_CMP_GTE, 0, lowest, 2);
+		rule_compare(&q, NFT_CMP_LTE, 0, highest, 2);
+		bytes(&q, NH, ARP_TARGET, 4, NFT_CMP_EQ, &gateway);
+		own_port(&q, FROM_TAP, LL, ETHER_FROM, ARP_SENDER);
+		own_port(&q, FROM_TAP, NH, ARP_SENDER_MAC, ARP_SENDER);
 		end(&q, NF_ACCEPT);
 	}
-	q = begin(r, chain);
-	end(&q, NF_DROP);
+	drop_rest(r, chain);
+}
+
+/* To a sink, or in a connection that the host has opened: instances answer, they do not call. */
+static void add_tcp_from_tap(struct rules *r, const char *chain)
+{
+	static const char *const sets[] = { SET_FLOWS, SET_CLOSING };
+	uint32_t gateway = htonl(r->gateway);
+	struct rule q = begin(r, chain);
+
+	allowed_sink(&q, FROM_TAP);
+	end(&q, NF_ACCEPT);
+	for (int i = 0; i < 2; i++) {
+		q = begin(r, chain);
+		bytes(&q, NH, IPV4_TO, 4, NFT_CMP_EQ, &gateway);
+		flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
+		known_flow(&q, FROM_TAP, sets[i]);
+		end(&q, NF_ACCEPT);
+	}
+	drop_rest(r, chain);
 }
 
 /* Frames to the addresses 01:80:c2:00:00:0x pass by the other hooks, straight to the host's protocols: of what reaches
@@ -231,35 +239,28 @@ static void add_arp_from_tap(struct rules *r, const char *chain)
 static void add_into_host(struct rules *r, const char *chain)
 {
 	static const uint8_t everybody[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	struct rule q = begin(r, chain);
+
+	our_tap(r, &q, FROM_TAP, NFT_CMP_NEQ);
+	end(&q, NF_ACCEPT);
 	for (int i = 0; i < 2; i++) {
-		struct rule q = begin(r, chain);
-		our_tap(r, &q, FROM_TAP, NFT_CMP_EQ);
+		q = begin(r, chain);
 		bytes(&q, LL, ETHER_TO, MAC_SIZE, NFT_CMP_EQ, i ? everybody : r->mac);
 		end(&q, NF_ACCEPT);
 	}
-	struct rule q = begin(r, chain);
-	our_tap(r, &q, FROM_TAP, NFT_CMP_EQ);
-	end(&q, NF_DROP);
+	drop_rest(r, chain);
 }
 
 void rules_table_from_tap(struct rules *r)
 {
-	static const char chain[] = "from_tap", arp[] = "arp_from_tap", input[] = "into_host";
-	uint32_t gateway = htonl(r->gateway);
+	static const char chain[] = "from_tap", arp[] = "arp_from_tap", tcp[] = "tcp_from_tap", input[] = "into_host";
 
 	add_chain(r, arp, -1, 0);
 	add_arp_from_tap(r, arp);
+	add_chain(r, tcp, -1, 0);
+	add_tcp_from_tap(r, tcp);
 	add_chain(r, chain, BR_PRE_ROUTING, BR_PRI_FILTER_BRIDGED);
-	add_shape(r, chain, arp, FROM_TAP);
-	accept_listed(r, chain, FROM_TAP, SET_SINKS);
-	drop_if(r, chain, NH, IPV4_TO, 4, NFT_CMP_NEQ, &gateway);
-	struct rule q = begin(r, chain); /* instances answer; they do not call */
-	flags(&q, TH_SYN | TH_ACK, NFT_CMP_EQ, TH_SYN);
-	end(&q, NF_DROP);
-	accept_listed(r, chain, FROM_TAP, SET_FLOWS);
-	accept_listed(r, chain, FROM_TAP, SET_CLOSING);
-	q = begin(r, chain);
-	end(&q, NF_DROP);
+	add_shape(r, chain, arp, tcp, FROM_TAP);
 	add_chain(r, input, BR_LOCAL_IN, BR_PRI_FILTER_BRIDGED);
 	add_into_host(r, input);
 }
@@ -270,20 +271,22 @@ static void add_arp_to_tap(struct rules *r, const char *chain)
 {
 	uint32_t gateway = htonl(r->gateway);
 	struct rule q = begin(r, chain);
+
 	bytes(&q, LL, ETHER_FROM, MAC_SIZE, NFT_CMP_EQ, r->mac);
 	bytes(&q, NH, ARP_SENDER, 4, NFT_CMP_EQ, &gateway);
 	end(&q, NF_ACCEPT);
-	q = begin(r, chain);
-	end(&q, NF_DROP);
+	drop_rest(r, chain);
 }
 
 /* A connection begins with a SYN of one of the platform's own users, and is known from then on. */
 static void add_openers(struct rules *r, const char *chain)
 {
-	struct rule q;
+	uint32_t gateway = htonl(r->gateway);
+
 	for (unsigned i = 0; i < r->nopeners; i++) {
 		uint32_t uid = r->openers[i];
-		q = begin(r, chain);
+		struct rule q = begin(r, chain);
+		bytes(&q, NH, IPV4_FROM, 4, NFT_CMP_EQ, &gateway);
 		flags(&q, TH_SYN | TH_ACK, NFT_CMP_EQ, TH_SYN);
 		rule_meta(&q, NFT_META_SKUID, 0);
 		rule_compare(&q, NFT_CMP_EQ, 0, &uid, sizeof uid);
@@ -291,27 +294,44 @@ static void add_openers(struct rules *r, const char *chain)
 		rule_set(&q, SET_FLOWS, NFT_DYNSET_OP_UPDATE, RULES_FLOW_S * 1000);
 		end(&q, NF_ACCEPT);
 	}
-	q = begin(r, chain);
-	flags(&q, TH_SYN | TH_ACK, NFT_CMP_EQ, TH_SYN);
-	end(&q, NF_DROP);
 }
 
-/* After the host's FIN or RST the instance has a little time for its last words. */
-static void add_closers(struct rules *r, const char *chain)
+/* What follows it. After the host's FIN or RST the instance has a little time for its last words. */
+static void add_followers(struct rules *r, const char *chain)
 {
-	struct rule q = begin(r, chain);
-	flags(&q, TH_FIN | TH_RST, NFT_CMP_NEQ, 0);
-	load_flow(&q, TO_TAP);
-	rule_lookup(&q, SET_FLOWS, false);
-	rule_set(&q, SET_FLOWS, NFT_DYNSET_OP_DELETE, 0);
-	rule_set(&q, SET_CLOSING, NFT_DYNSET_OP_UPDATE, RULES_CLOSING_S * 1000);
-	end(&q, NF_ACCEPT);
+	uint32_t gateway = htonl(r->gateway);
+	struct rule q;
+
+	for (int closes = 1; closes >= 0; closes--) {
+		q = begin(r, chain);
+		bytes(&q, NH, IPV4_FROM, 4, NFT_CMP_EQ, &gateway);
+		flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
+		if (closes)
+			flags(&q, TH_FIN | TH_RST, NFT_CMP_NEQ, 0);
+		known_flow(&q, TO_TAP, SET_FLOWS);
+		rule_set(&q, SET_FLOWS, closes ? NFT_DYNSET_OP_DELETE : NFT_DYNSET_OP_UPDATE,
+			 closes ? 0 : RULES_FLOW_S * 1000);
+		if (closes)
+			rule_set(&q, SET_CLOSING, NFT_DYNSET_OP_UPDATE, RULES_CLOSING_S * 1000);
+		end(&q, NF_ACCEPT);
+	}
 	q = begin(r, chain);
-	load_flow(&q, TO_TAP);
-	rule_lookup(&q, SET_FLOWS, false);
-	rule_set(&q, SET_FLOWS, NFT_DYNSET_OP_UPDATE, RULES_FLOW_S * 1000);
+	bytes(&q, NH, IPV4_FROM, 4, NFT_CMP_EQ, &gateway);
+	flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
+	known_flow(&q, TO_TAP, SET_CLOSING);
 	end(&q, NF_ACCEPT);
-	accept_listed(r, chain, TO_TAP, SET_CLOSING);
+}
+
+static void add_tcp_to_tap(struct rules *r, const char *chain)
+{
+	struct rule q = begin(r, chain); /* a sink answers; it does not call */
+
+	flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
+	allowed_sink(&q, TO_TAP);
+	end(&q, NF_ACCEPT);
+	add_openers(r, chain);
+	add_followers(r, chain);
+	drop_rest(r, chain);
 }
 
 /* No frame is ever forwarded from or to a tap; the ports' isolation says the same once more. */
@@ -320,29 +340,21 @@ static void add_between(struct rules *r, const char *chain)
 	for (int i = 0; i < 2; i++) {
 		struct rule q = begin(r, chain);
 		our_tap(r, &q, i ? TO_TAP : FROM_TAP, NFT_CMP_EQ);
+		rule_count(&q);
 		end(&q, NF_DROP);
 	}
 }
 
 void rules_table_to_tap(struct rules *r)
 {
-	static const char chain[] = "to_tap", arp[] = "arp_to_tap", forward[] = "between";
-	uint32_t gateway = htonl(r->gateway);
+	static const char chain[] = "to_tap", arp[] = "arp_to_tap", tcp[] = "tcp_to_tap", forward[] = "between";
 
 	add_chain(r, forward, BR_FORWARD, BR_PRI_FILTER_BRIDGED);
 	add_between(r, forward);
 	add_chain(r, arp, -1, 0);
 	add_arp_to_tap(r, arp);
+	add_chain(r, tcp, -1, 0);
+	add_tcp_to_tap(r, tcp);
 	add_chain(r, chain, BR_POST_ROUTING, BR_PRI_FILTER_OTHER);
-	add_shape(r, chain, arp, TO_TAP);
-	struct rule q = begin(r, chain); /* a sink answers; it does not call */
-	flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
-	load_sink(&q, TO_TAP);
-	rule_lookup(&q, SET_SINKS, false);
-	end(&q, NF_ACCEPT);
-	drop_if(r, chain, NH, IPV4_FROM, 4, NFT_CMP_NEQ, &gateway);
-	add_openers(r, chain);
-	add_closers(r, chain);
-	q = begin(r, chain);
-	end(&q, NF_DROP);
+	add_shape(r, chain, arp, tcp, TO_TAP);
 }
