@@ -29,9 +29,7 @@ static int take_event(const struct nlmsghdr *h, void *ctx)
 	if (n->maker.busy && n->maker.job.tap == t)
 		t->lost = true; /* plan_done() sees to it */
 	else
-		tap_lost(n, t,
-			 i->ifi_family == AF_BRIDGE ? "it was taken off the bridge by somebody else"
-						    : "it was removed by somebody else");
+		tap_lost(n, t, "it was removed, or taken off the bridge, by somebody else");
 	return MNL_CB_OK;
 }
 
