@@ -2,7 +2,20 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "policy/label.h"
 #include "policy/policy.h"
+
+/* The file's reader does not know the policy. */
+static int check_sinks(const struct config *config, const struct policy *p, struct err *err)
+{
+	struct label label;
+	for (unsigned i = 0; i < config->network.sinks; i++)
+		if (label_parse(p, config->network.sink[i].label, &label, err) < 0) {
+			err->kind = ERR_CONFIG;
+			return err_prefix(err, "network.sinks: %s", config->network.sink[i].name);
+		}
+	return 0;
+}
 
 static int check(struct cli *c, struct err *err)
 {
@@ -15,7 +28,12 @@ static int check(struct cli *c, struct err *err)
 		return -1;
 	json_t *found = json_pack("{s:s, s:s, s:I, s:I}", "dir", config.dir, "listen", config.listen, "axes",
 				  (json_int_t)policy_axes(p), "classes", (json_int_t)policy_classes(p));
+	int rc = check_sinks(&config, p, err);
 	policy_free(p);
+	if (rc < 0) {
+		json_decref(found);
+		return -1;
+	}
 	cli_print_object(c, found);
 	json_decref(found);
 	cli_note(c, "ppce.yaml and policy.yaml are valid");

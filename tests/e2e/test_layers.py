@@ -6,7 +6,7 @@ import pytest
 
 from harness import ROOT
 
-DAEMONS = ("auth", "vmmd", "proxy", "tender", "cli")
+DAEMONS = ("auth", "vmmd", "proxy", "tender", "cli", "net")
 MAY_INCLUDE = {"include": (), "lib": ("lib",), "policy": ("lib", "policy"), "guest": ("guest",), "apps": (),
                **{daemon: ("lib", "policy", daemon) for daemon in DAEMONS}}
 
