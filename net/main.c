@@ -22,13 +22,12 @@
 #include "net/plan.h"
 #include "net/probe.h"
 #include "net/rest.h"
+#include "net/tap.h"
 
 struct daemon {
 	struct net n;
 	uv_signal_t term, interrupt;
 };
-
-static struct daemon *the_daemon; /* for net_fail() */
 
 static const char usage[] =
 	"usage: ppce-net -C DIR\n"
@@ -113,8 +112,12 @@ static int make_network(struct net *n, struct err *err)
 	find_openers(n);
 	if (addresses_init(&n->addresses, base, n->bridge.prefix, n->config.network.reuse_s, err) < 0)
 		return -1;
-	if (link_clean(nl, &n->names, &found, err) < 0 || link_subnet_free(nl, base, n->bridge.prefix, err) < 0)
-		return err->kind == ERR_CONFLICT ? err_set(err, ERR_CONFIG, "%s", strdupa(err->text)) : -1;
+	if (tap_check(err) < 0 || link_clean(nl, &n->names, &found, err) < 0 ||
+	    link_subnet_free(nl, base, n->bridge.prefix, err) < 0) {
+		if (err->kind == ERR_CONFLICT)
+			err->kind = ERR_CONFIG; /* trying again will not help */
+		return -1;
+	}
 	n->metrics.cleaned = found;
 	if (found)
 		log_warn("%u links of an earlier life were removed", found);
@@ -162,7 +165,7 @@ static void end(struct daemon *d)
 	struct net *n = &d->n;
 	if (n->ending)
 		return;
-	n->ending = true;
+	n->ending = true; /* from here on nobody raises a signal */
 	log_info("ending: %u taps", n->taps.all);
 	net_rest_end(n);
 	peers_end(n);
@@ -182,9 +185,8 @@ void net_fail(struct net *n, const char *fmt, ...)
 	va_end(ap);
 	log_error("%s", text);
 	n->failed = true;
-	/* From the loop, not from under whoever calls. */
-	uv_signal_stop(&the_daemon->interrupt);
-	raise(SIGTERM);
+	if (!n->ending)
+		raise(SIGTERM); /* ends it from the loop, not from under whoever calls */
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -217,7 +219,6 @@ static int run(const char *dir, struct err *err)
 {
 	static struct daemon d;
 
-	the_daemon = &d;
 	set_up_process();
 	if (load_config(&d.n, dir, err) < 0)
 		return -1;

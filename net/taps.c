@@ -30,17 +30,34 @@ void taps_end(struct net *n)
 			tap_free(n, n->taps.by_number[i]);
 }
 
+static struct tap_holders *bucket(struct taps *ts, const char *uuid)
+{
+	uint32_t hash = 2166136261u;
+	for (; *uuid; uuid++)
+		hash = (hash ^ (uint8_t)*uuid) * 16777619u;
+	return &ts->holders[hash % TAPS_BUCKETS];
+}
+
+static bool held(enum tap_state state)
+{
+	return state == TAP_TAKEN || state == TAP_LENDING;
+}
+
 static void insert(struct taps *ts, struct tap *t, enum tap_state state)
 {
 	t->state = state;
 	TAILQ_INSERT_TAIL(&ts->list[state], t, link);
 	ts->count[state]++;
+	if (held(state))
+		LIST_INSERT_HEAD(bucket(ts, t->uuid), t, uuid_link);
 }
 
 static void take_out(struct taps *ts, struct tap *t)
 {
 	TAILQ_REMOVE(&ts->list[t->state], t, link);
 	ts->count[t->state]--;
+	if (held(t->state))
+		LIST_REMOVE(t, uuid_link);
 }
 
 struct tap *tap_new(struct net *n)
@@ -78,12 +95,10 @@ void tap_move(struct net *n, struct tap *t, enum tap_state state)
 
 struct tap *tap_find(struct net *n, const char *uuid)
 {
-	static const enum tap_state held[] = { TAP_TAKEN, TAP_LENDING };
 	struct tap *t;
-	for (int i = 0; i < 2; i++)
-		TAILQ_FOREACH (t, &n->taps.list[held[i]], link)
-			if (strcmp(t->uuid, uuid) == 0)
-				return t;
+	LIST_FOREACH (t, bucket(&n->taps, uuid), uuid_link)
+		if (strcmp(t->uuid, uuid) == 0)
+			return t;
 	return NULL;
 }
 
@@ -162,6 +177,7 @@ static struct net_message taken(const struct net *n, const struct tap *t)
 		.prefix = n->bridge.prefix,
 		.gateway = n->bridge.address,
 		.mtu = MTU,
+		.took_us = (uint32_t)((clock_ns() - t->asked_ns) / 1000),
 	};
 	memcpy(m.uuid, t->uuid, sizeof m.uuid);
 	memcpy(m.name, t->name, sizeof m.name);
@@ -179,16 +195,18 @@ static void count_take(struct net *n, const struct tap *t)
 }
 
 /* The answer goes out first of all. */
-static void hand_over(struct net *n, struct tap *t, struct peer *p, const struct net_message *m, uint32_t sinks,
-		      bool from_pool)
+static void hand_over(struct net *n, struct tap *t, const struct question *q, bool from_pool)
 {
+	const struct net_message *m = &q->m;
+
 	memcpy(t->uuid, m->uuid, sizeof t->uuid);
 	memcpy(t->label, m->label, sizeof t->label);
-	t->peer = p;
+	t->peer = q->peer;
 	t->id = m->id;
-	t->sinks = sinks;
+	t->sinks = q->sinks;
 	t->from_pool = from_pool;
-	if (sinks) {
+	t->asked_ns = q->asked_ns;
+	if (t->sinks) {
 		rules_begin(&n->rules);
 		change_sinks(n, true, t);
 		if (commit(n) < 0)
@@ -202,7 +220,7 @@ static void hand_over(struct net *n, struct tap *t, struct peer *p, const struct
 		return;
 	}
 	struct net_message answer = taken(n, t);
-	peer_answer(p, &answer, t->fd);
+	peer_answer(t->peer, &answer, t->fd);
 	t->fd = -1;
 	tap_move(n, t, TAP_TAKEN);
 	count_take(n, t);
@@ -238,7 +256,7 @@ void tap_usable(struct net *n, struct tap *t)
 		return;
 	STAILQ_REMOVE_HEAD(&n->taps.questions, link);
 	n->taps.waiting--;
-	hand_over(n, t, q->peer, &q->m, q->sinks, false);
+	hand_over(n, t, q, false);
 	free(q);
 }
 
@@ -300,14 +318,12 @@ static int check_question(struct net *n, const struct net_message *m, uint32_t *
 	return 0;
 }
 
-static int enqueue(struct net *n, struct peer *p, const struct net_message *m, uint32_t sinks, struct err *err)
+static int enqueue(struct net *n, const struct question *question, struct err *err)
 {
 	struct question *q = malloc(sizeof *q);
 	if (!q)
 		return err_set(err, ERR_INTERNAL, "out of memory");
-	q->peer = p;
-	q->m = *m;
-	q->sinks = sinks;
+	*q = *question;
 	STAILQ_INSERT_TAIL(&n->taps.questions, q, link);
 	n->taps.waiting++;
 	return 0;
@@ -315,20 +331,20 @@ static int enqueue(struct net *n, struct peer *p, const struct net_message *m, u
 
 void taps_ask(struct net *n, struct peer *p, const struct net_message *m)
 {
+	struct question q = { .peer = p, .m = *m, .asked_ns = clock_ns() };
 	struct tap *t = TAILQ_FIRST(&n->taps.list[TAP_READY]);
-	uint32_t sinks = 0;
 	struct err err;
 
-	if (check_question(n, m, &sinks, &err) < 0) {
+	if (check_question(n, m, &q.sinks, &err) < 0) {
 		peer_refuse(p, m->id, &err);
 		return;
 	}
 	if (t) {
-		hand_over(n, t, p, m, sinks, true);
+		hand_over(n, t, &q, true);
 		plan_soon(n);
 		return;
 	}
-	if (enqueue(n, p, m, sinks, &err) < 0)
+	if (enqueue(n, &q, &err) < 0)
 		peer_refuse(p, m->id, &err);
 	plan_next(n);
 }

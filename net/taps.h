@@ -20,6 +20,7 @@
 #include "lib/err.h"
 
 #define TAPS_MAX 1023 /* ports of one bridge */
+#define TAPS_BUCKETS 256
 
 struct net;
 struct peer;
@@ -27,7 +28,8 @@ struct peer;
 enum tap_state { TAP_MAKING, TAP_READY, TAP_LENDING, TAP_TAKEN, TAP_RESTING, TAP_BARE, TAP_DOOMED, TAP_STATES };
 
 struct tap {
-	TAILQ_ENTRY(tap) link; /* of its state's list */
+	TAILQ_ENTRY(tap) link;	   /* of its state's list */
+	LIST_ENTRY(tap) uuid_link; /* lending, taken: of the holders' table */
 	enum tap_state state;
 	unsigned number, ifindex;
 	char name[NET_IFNAME_SIZE];
@@ -40,7 +42,8 @@ struct tap {
 	uint64_t id;	   /* lending: of the question */
 	uint32_t uid, gid; /* lending */
 	bool from_pool;
-	uint32_t sinks; /* bit per sink of the configuration */
+	uint64_t asked_ns; /* when the question was read */
+	uint32_t sinks;	   /* bit per sink of the configuration */
 	char uuid[PPCE_UUID_SIZE];
 	char label[PPCE_LABEL_SIZE];
 	/* resting, doomed */
@@ -53,13 +56,16 @@ struct question { /* waits for a tap */
 	struct peer *peer;
 	struct net_message m;
 	uint32_t sinks;
+	uint64_t asked_ns;
 };
 
 TAILQ_HEAD(tap_list, tap);
+LIST_HEAD(tap_holders, tap);
 struct taps {
 	struct tap_list list[TAP_STATES];
 	unsigned count[TAP_STATES], all;
 	struct tap *by_number[TAPS_MAX];
+	struct tap_holders holders[TAPS_BUCKETS]; /* by the instance's UUID */
 	STAILQ_HEAD(, question) questions;
 	unsigned waiting;
 	uv_timer_t timer;  /* plan.c's */

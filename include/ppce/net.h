@@ -65,6 +65,7 @@ struct net_message {
 	uint32_t ipv4, prefix, gateway; /* TAKEN; prefix: 16..29 */
 	uint32_t mtu;			/* TAKEN: 1500 */
 	uint32_t uid, gid;		/* TAKE_NAMED */
+	uint32_t took_us;		/* TAKEN: from reading the question to writing this answer */
 	char sinks[NET_SINKS_SIZE];	/* TAKE, TAKE_NAMED: "a,b", or empty */
 	char label[PPCE_LABEL_SIZE];	/* TAKE, TAKE_NAMED: canonical, may be empty */
 	char reason[PPCE_REASON_SIZE];	/* REFUSED, LOST */
