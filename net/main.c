@@ -94,26 +94,31 @@ static bool routes_on(const struct net *n)
 	return false;
 }
 
-/* The rules first, so that nothing is ever open. */
-static int make_network(struct net *n, struct err *err)
+/* What the configuration says, for all modules. */
+static int plan_network(struct net *n, uint32_t *base, struct err *err)
 {
-	struct nl *nl = &n->maker.nl;
-	uint32_t base = 0;
-	unsigned found = 0;
-	bool table;
+	unsigned reuse_s = n->config.network.reuse_s;
 
-	config_subnet(n->config.network.subnet, &base, &n->bridge.prefix);
-	n->bridge.address = base + 1;
+	config_subnet(n->config.network.subnet, base, &n->bridge.prefix);
+	n->bridge.address = *base + 1;
 	net_mac(n->bridge.address, n->bridge.mac);
 	net_names(&n->config, &n->names);
 	n->rules.names = n->names;
 	n->rules.gateway = n->bridge.address;
 	memcpy(n->rules.mac, n->bridge.mac, sizeof n->rules.mac);
+	n->rules.flow_s = reuse_s < RULES_FLOW_MIN_S   ? RULES_FLOW_MIN_S
+			  : reuse_s > RULES_FLOW_MAX_S ? RULES_FLOW_MAX_S
+						       : reuse_s;
 	find_openers(n);
-	if (addresses_init(&n->addresses, base, n->bridge.prefix, n->config.network.reuse_s, err) < 0)
-		return -1;
-	if (tap_check(err) < 0 || link_clean(nl, &n->names, &found, err) < 0 ||
-	    link_subnet_free(nl, base, n->bridge.prefix, err) < 0) {
+	return addresses_init(&n->addresses, *base, n->bridge.prefix, reuse_s, err);
+}
+
+static int clean_network(struct net *n, uint32_t base, struct err *err)
+{
+	struct nl *nl = &n->maker.nl;
+	unsigned found = 0;
+
+	if (link_clean(nl, &n->names, &found, err) < 0 || link_subnet_free(nl, base, n->bridge.prefix, err) < 0) {
 		if (err->kind == ERR_CONFLICT)
 			err->kind = ERR_CONFIG; /* trying again will not help */
 		return -1;
@@ -121,11 +126,21 @@ static int make_network(struct net *n, struct err *err)
 	n->metrics.cleaned = found;
 	if (found)
 		log_warn("%u links of an earlier life were removed", found);
-	if (rules_create(&n->rules, &table, err) < 0)
+	return 0;
+}
+
+/* The rules first, so that nothing is ever open. */
+static int make_network(struct net *n, struct err *err)
+{
+	uint32_t base = 0;
+	bool table;
+
+	if (tap_check(err) < 0 || plan_network(n, &base, err) < 0 || clean_network(n, base, err) < 0 ||
+	    rules_create(&n->rules, &table, err) < 0)
 		return -1;
 	if (!n->rules.owned)
 		log_info("this kernel cannot guard the nftables table against others; it is looked for every 2 s");
-	return link_bridge_create(nl, &n->names, &n->bridge, routes_on(n), err);
+	return link_bridge_create(&n->maker.nl, &n->names, &n->bridge, routes_on(n), err);
 }
 
 /* Everything of ours in the kernel goes: the taps before the rules that keep them closed. */

@@ -29,6 +29,7 @@ static int try_all(struct err *err)
 	net_mac(bridge.address, bridge.mac);
 	rules.names = names;
 	rules.gateway = bridge.address;
+	rules.flow_s = RULES_FLOW_MIN_S;
 	if (nl_open(&nl, NETLINK_ROUTE, err) < 0)
 		return -1;
 	int rc = -1;

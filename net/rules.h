@@ -6,7 +6,7 @@
  *
  *   ports    port . MAC . address       who may speak, and to whom may be spoken, on which port
  *   sinks    port . address . TCP port  where a port's holder may connect to
- *   flows    address . port . our port  connections the platform has opened to an instance; only the host adds to it
+ *   flows    address . port . our port  connections of the platform's to an instance; only packets of its own add to it
  *   closing  the same, after the host's FIN
  *
  * Everything else from or to a tap is dropped, in the kernel, whoever holds the tap.
@@ -22,8 +22,10 @@
 #include "net/names.h"
 #include "net/nl.h"
 
-/* A connection without a packet from the host for so long is forgotten; TCP keepalive is one. */
-#define RULES_FLOW_S 300u
+/* A connection in which the host sends nothing is forgotten after the time that an address rests after use, within these
+ * bounds: then the next holder of the address finds none. */
+#define RULES_FLOW_MIN_S 10u
+#define RULES_FLOW_MAX_S 300u
 #define RULES_FLOWS_MAX 262144u
 #define RULES_CLOSING_S 10u
 #define RULES_ARP_A_SECOND 20u /* of one port */
@@ -36,11 +38,12 @@ struct rules {
 	uint8_t mac[MAC_SIZE];
 	uid_t openers[RULES_OPENERS_MAX]; /* users whose processes may connect to instances */
 	unsigned nopeners;
-	bool owned; /* the kernel lets nobody else change the table */
+	unsigned flow_s; /* RULES_FLOW_MIN_S..RULES_FLOW_MAX_S */
+	bool owned;	 /* the kernel lets nobody else change the table */
 	struct nl_batch batch;
 };
 
-/* The caller sets names, gateway, mac and openers. Removes a table of an earlier life first; *found says whether there was
+/* The caller sets names, gateway, mac, openers and flow_s. Removes a table of an earlier life first; *found says whether there was
  * one. */
 int rules_create(struct rules *r, bool *found, struct err *err);
 int rules_delete(struct rules *r, struct err *err);

@@ -64,7 +64,7 @@ void rules_table_sets(struct rules *r)
 {
 	add_set(r, 1, SET_PORTS, TYPES3(TYPE_IFNAME, TYPE_ETHER, TYPE_IPV4), sizeof(struct key_port), 0, 0);
 	add_set(r, 2, SET_SINKS, TYPES3(TYPE_IFNAME, TYPE_IPV4, TYPE_SERVICE), sizeof(struct key_sink), 0, 0);
-	add_set(r, 3, SET_FLOWS, TYPES3(TYPE_IPV4, TYPE_SERVICE, TYPE_SERVICE), sizeof(struct key_flow), RULES_FLOW_S,
+	add_set(r, 3, SET_FLOWS, TYPES3(TYPE_IPV4, TYPE_SERVICE, TYPE_SERVICE), sizeof(struct key_flow), r->flow_s,
 		RULES_FLOWS_MAX);
 	add_set(r, 4, SET_CLOSING, TYPES3(TYPE_IPV4, TYPE_SERVICE, TYPE_SERVICE), sizeof(struct key_flow),
 		RULES_CLOSING_S, RULES_FLOWS_MAX);
@@ -278,48 +278,50 @@ static void add_arp_to_tap(struct rules *r, const char *chain)
 	drop_rest(r, chain);
 }
 
-/* A connection begins with a SYN of one of the platform's own users, and is known from then on. */
-static void add_openers(struct rules *r, const char *chain)
+/* From the bridge's own address; returns the rule to go on with. */
+static struct rule from_gateway(struct rules *r, const char *chain)
 {
 	uint32_t gateway = htonl(r->gateway);
+	struct rule q = begin(r, chain);
+	bytes(&q, NH, IPV4_FROM, 4, NFT_CMP_EQ, &gateway);
+	return q;
+}
 
+/* The host's FIN or RST: the instance has a little time for its last words. */
+static void add_closers(struct rules *r, const char *chain)
+{
+	struct rule q = from_gateway(r, chain);
+	flags(&q, TH_FIN | TH_RST, NFT_CMP_NEQ, 0);
+	known_flow(&q, TO_TAP, SET_FLOWS);
+	rule_set(&q, SET_FLOWS, NFT_DYNSET_OP_DELETE, 0);
+	rule_set(&q, SET_CLOSING, NFT_DYNSET_OP_UPDATE, RULES_CLOSING_S * 1000);
+	end(&q, NF_ACCEPT);
+}
+
+/* Whatever a socket of the platform's own users sends opens the connection to the answers, or keeps it open. */
+static void add_openers(struct rules *r, const char *chain)
+{
 	for (unsigned i = 0; i < r->nopeners; i++) {
 		uint32_t uid = r->openers[i];
-		struct rule q = begin(r, chain);
-		bytes(&q, NH, IPV4_FROM, 4, NFT_CMP_EQ, &gateway);
-		flags(&q, TH_SYN | TH_ACK, NFT_CMP_EQ, TH_SYN);
+		struct rule q = from_gateway(r, chain);
 		rule_meta(&q, NFT_META_SKUID, 0);
 		rule_compare(&q, NFT_CMP_EQ, 0, &uid, sizeof uid);
 		load_flow(&q, TO_TAP);
-		rule_set(&q, SET_FLOWS, NFT_DYNSET_OP_UPDATE, RULES_FLOW_S * 1000);
+		rule_set(&q, SET_FLOWS, NFT_DYNSET_OP_UPDATE, r->flow_s * 1000);
 		end(&q, NF_ACCEPT);
 	}
 }
 
-/* What follows it. After the host's FIN or RST the instance has a little time for its last words. */
+/* What the kernel still says for a socket that nobody holds any more. */
 static void add_followers(struct rules *r, const char *chain)
 {
-	uint32_t gateway = htonl(r->gateway);
-	struct rule q;
-
-	for (int closes = 1; closes >= 0; closes--) {
-		q = begin(r, chain);
-		bytes(&q, NH, IPV4_FROM, 4, NFT_CMP_EQ, &gateway);
-		flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
-		if (closes)
-			flags(&q, TH_FIN | TH_RST, NFT_CMP_NEQ, 0);
-		known_flow(&q, TO_TAP, SET_FLOWS);
-		rule_set(&q, SET_FLOWS, closes ? NFT_DYNSET_OP_DELETE : NFT_DYNSET_OP_UPDATE,
-			 closes ? 0 : RULES_FLOW_S * 1000);
-		if (closes)
-			rule_set(&q, SET_CLOSING, NFT_DYNSET_OP_UPDATE, RULES_CLOSING_S * 1000);
+	static const char *const sets[] = { SET_FLOWS, SET_CLOSING };
+	for (int i = 0; i < 2; i++) {
+		struct rule q = from_gateway(r, chain);
+		flags(&q, TH_SYN, NFT_CMP_EQ, 0);
+		known_flow(&q, TO_TAP, sets[i]);
 		end(&q, NF_ACCEPT);
 	}
-	q = begin(r, chain);
-	bytes(&q, NH, IPV4_FROM, 4, NFT_CMP_EQ, &gateway);
-	flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
-	known_flow(&q, TO_TAP, SET_CLOSING);
-	end(&q, NF_ACCEPT);
 }
 
 static void add_tcp_to_tap(struct rules *r, const char *chain)
@@ -329,6 +331,7 @@ static void add_tcp_to_tap(struct rules *r, const char *chain)
 	flags(&q, TH_SYN | TH_ACK, NFT_CMP_NEQ, TH_SYN);
 	allowed_sink(&q, TO_TAP);
 	end(&q, NF_ACCEPT);
+	add_closers(r, chain);
 	add_openers(r, chain);
 	add_followers(r, chain);
 	drop_rest(r, chain);

@@ -177,6 +177,7 @@ static struct net_message taken(const struct net *n, const struct tap *t)
 		.prefix = n->bridge.prefix,
 		.gateway = n->bridge.address,
 		.mtu = MTU,
+		.flow_s = n->rules.flow_s,
 		.took_us = (uint32_t)((clock_ns() - t->asked_ns) / 1000),
 	};
 	memcpy(m.uuid, t->uuid, sizeof m.uuid);

@@ -66,9 +66,11 @@ struct net_message {
 	uint32_t mtu;			/* TAKEN: 1500 */
 	uint32_t uid, gid;		/* TAKE_NAMED */
 	uint32_t took_us;		/* TAKEN: from reading the question to writing this answer */
-	char sinks[NET_SINKS_SIZE];	/* TAKE, TAKE_NAMED: "a,b", or empty */
-	char label[PPCE_LABEL_SIZE];	/* TAKE, TAKE_NAMED: canonical, may be empty */
-	char reason[PPCE_REASON_SIZE];	/* REFUSED, LOST */
+	uint32_t flow_s;	     /* TAKEN: a connection of the host's in which the host sends nothing for so long is
+					* closed to the instance until it does: wait longer only with TCP keepalive */
+	char sinks[NET_SINKS_SIZE];  /* TAKE, TAKE_NAMED: "a,b", or empty */
+	char label[PPCE_LABEL_SIZE]; /* TAKE, TAKE_NAMED: canonical, may be empty */
+	char reason[PPCE_REASON_SIZE]; /* REFUSED, LOST */
 };
 
 /* True if every text field of a received message of `size` bytes is terminated and its type known. */

@@ -332,6 +332,36 @@ def test_the_host_connects_to_an_instance(world):
     assert good.next_segment(5, ACK)
 
 
+def test_a_connection_can_be_idle_for_long(world):
+    """The host's next packet opens it again, after the rules have forgotten it."""
+    good = world.good
+    s = host_connects(good.ip)
+    syn = good.accepts()
+    assert good.next_segment(5, ACK)
+    assert good.flow_s == 10  # reuse_s is 0 here
+    eventually(lambda: f"{good.ip} . 80 . {syn.sport}" not in sh("nft", "list", "ruleset"), 20)
+    good.send(good.tcp(syn.sport, PSH | ACK, sport=80, seq=1001, ack=syn.seq + 1, payload=b"early"))
+    s.settimeout(5)
+    s.sendall(b"GET")
+    request = good.next_segment(5, PSH)
+    good.send(good.tcp(syn.sport, PSH | ACK, sport=80, seq=1001, ack=request.seq + 3, payload=b"late."))
+    assert s.recv(10) == b"late."
+    s.close()
+
+
+def test_half_closed_connection_gets_its_answer(world):
+    good = world.good
+    s = host_connects(good.ip)
+    syn = good.accepts()
+    assert good.next_segment(5, ACK)
+    s.shutdown(socket.SHUT_WR)
+    fin = good.next_segment(5, FIN)
+    good.send(good.tcp(syn.sport, ACK | PSH, sport=80, seq=1001, ack=fin.seq + 1, payload=b"answer"))
+    s.settimeout(5)
+    assert s.recv(10) == b"answer"
+    s.close()
+
+
 def test_other_users_of_the_host_cannot_connect(world):
     code = f"import socket\ns = socket.socket()\ns.settimeout(0.5)\ns.connect(('{world.good.ip}', 80))\n"
     done = subprocess.run([sys.executable, "-c", code], user=12345, group=12345, capture_output=True)

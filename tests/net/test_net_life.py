@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from harness import eventually
+from harness import build_dir, eventually
 from net_daemon import FULL, LOST, REFUSED, Net, Sniffer, leftovers, links, listener, sh
 
 CAP_NET_ADMIN = 1 << 12
@@ -224,12 +224,13 @@ def test_without_the_capability(make_net):
 
 
 def test_of_its_privileges_one_stays(make_net):
+    sanitized = b"__asan_init" in (build_dir() / "bin" / "ppce-net").read_bytes()  # then it runs without the filter
     status = process_status(make_net().process.pid)
     for caps in ("CapPrm", "CapEff"):
         assert int(status[caps], 16) == CAP_NET_ADMIN
     assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
     assert status["NoNewPrivs"] == "1"
-    assert status["Seccomp"] == "2"
+    assert status["Seccomp"] == "2" or sanitized
 
 
 def test_tap_removed_by_others_is_reported(make_net):
@@ -316,7 +317,6 @@ def test_no_port_left_on_the_bridge(make_net):
 
 
 def test_probe_says_ok_and_leaves_nothing(namespace):
-    from harness import build_dir
     assert sh(str(build_dir() / "bin" / "ppce-net"), "--probe") == "ok\n"
 
 

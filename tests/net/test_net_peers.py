@@ -19,8 +19,8 @@ def changed(at, data):
 @pytest.mark.parametrize("packet", [
     b"x", GOOD[:-1], GOOD + b"\0", GOOD * 2, bytes(MESSAGE.size), b"\xff" * MESSAGE.size,
     *[message(kind) for kind in (0, 4, 15, TAKEN, GIVEN, REFUSED, LOST, 20, 0xFFFFFFFF)],
-    changed(16, b"a" * 37), changed(53, b"a" * 16), changed(116, b"a" * 560), changed(676, b"a" * 1024),
-    changed(1700, b"a" * 200),
+    changed(16, b"a" * 37), changed(53, b"a" * 16), changed(120, b"a" * 560), changed(680, b"a" * 1024),
+    changed(1704, b"a" * 200),
 ], ids=range(20))
 def test_malformed_packet_ends_the_connection(make_net, packet):
     net = make_net()
