@@ -31,6 +31,7 @@
 #define SAMPLES_MAX 1000
 #define ADDRESS 0x0a4d0001u
 #define POOL 8
+#define ROW 8
 
 static double samples[SAMPLES_MAX];
 static bool as_json;
@@ -315,6 +316,29 @@ static void measure_pool(unsigned n)
 	report("give", "give back", n);
 }
 
+/* The same when both processes are awake already, as in the middle of serving requests. */
+static void measure_row(unsigned n)
+{
+	struct net_message m[ROW];
+	struct daemon d;
+	int fd[ROW];
+
+	start_daemon(&d, 2 * ROW);
+	for (unsigned i = 0; i < n;) {
+		for (unsigned k = 0; k < ROW; k++) {
+			double took = take(&d, &m[k], &fd[k]);
+			if (m[k].from_pool && i < n)
+				samples[i++] = took;
+		}
+		for (unsigned k = 0; k < ROW; k++)
+			give(&d, m[k].uuid, fd[k]);
+		poll(NULL, 0, 40);
+		progress("take from the pool, eight in a row", i, n);
+	}
+	stop_daemon(&d);
+	report("take_row", "take from the pool, eight in a row", n);
+}
+
 /* The least that a question and an answer of this size can take here: a process that only echoes. */
 static void measure_floor(unsigned n)
 {
@@ -380,6 +404,7 @@ int main(int argc, char **argv)
 	printf(as_json ? "{" : "%-44s %9s %9s %9s  %5s\n", "microseconds", "median", "p99", "mean", "n");
 	double ratio = measure_making(&p, n, &removal);
 	measure_pool(n);
+	measure_row(n);
 	measure_floor(n);
 	measure_on_demand(n < 500 ? n : 500);
 	if (as_json)

@@ -135,7 +135,11 @@ static int make_network(struct net *n, struct err *err)
 	uint32_t base = 0;
 	bool table;
 
-	if (tap_check(err) < 0 || plan_network(n, &base, err) < 0 || clean_network(n, base, err) < 0 ||
+	if (tap_check(err) < 0) {
+		err->kind = ERR_CONFIG;
+		return err_prefix(err, "network.enabled needs taps");
+	}
+	if (plan_network(n, &base, err) < 0 || clean_network(n, base, err) < 0 ||
 	    rules_create(&n->rules, &table, err) < 0)
 		return -1;
 	if (!n->rules.owned)

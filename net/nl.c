@@ -13,7 +13,7 @@
 
 int nl_open(struct nl *nl, int bus, struct err *err)
 {
-	int on = 1, room = 1 << 20;
+	int on = 1, room = 4 << 20;
 
 	nl->seq = 1;
 	nl->sock = mnl_socket_open2(bus, SOCK_CLOEXEC);
@@ -22,7 +22,7 @@ int nl_open(struct nl *nl, int bus, struct err *err)
 	/* Answers without a copy of the question, and with the kernel's own words where it has any. */
 	mnl_socket_setsockopt(nl->sock, NETLINK_CAP_ACK, &on, sizeof on);
 	mnl_socket_setsockopt(nl->sock, NETLINK_EXT_ACK, &on, sizeof on);
-	setsockopt(mnl_socket_get_fd(nl->sock), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+	setsockopt(mnl_socket_get_fd(nl->sock), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
 	if (mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) == 0)
 		return 0;
 	err_errno(err, ERR_INTERNAL, "netlink socket");

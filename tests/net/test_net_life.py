@@ -51,6 +51,7 @@ def test_kill_leaves_nothing_after_the_next_start(make_net):
     net.settled(3)
     p = net.peer()
     tap = p.take(sinks="db")
+    net.settled(3)
     bridge = net.bridge
     net.stop(signal.SIGKILL)
     assert {tap.name, bridge} <= set(links())
@@ -314,6 +315,7 @@ def test_no_port_left_on_the_bridge(make_net):
         os.close(eventually(lambda: p.ask(1, who=str(uuid.uuid4()))[1]))
     net.stop()
     assert leftovers() == []
+    assert "was not seen" not in net.log
 
 
 def test_probe_says_ok_and_leaves_nothing(namespace):
