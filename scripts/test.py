@@ -129,13 +129,14 @@ def stage_asan(count, options):
     mixed = ROOT / "build-asan" / "platform"
     shutil.rmtree(mixed, ignore_errors=True)
     (mixed / "bin").mkdir(parents=True)
-    for name in ("ppce", "ppce-audit", "ppce-auth", "ppce-vmmd", "ppce-proxy"):
-        shutil.copy(ROOT / "build-asan/bin" / name, mixed / "bin")
+    for name in ("ppce", "ppce-audit", "ppce-store", "ppce-auth", "ppce-vmmd", "ppce-proxy", "ppce-net"):
+        if (ROOT / "build-asan/bin" / name).exists():  # ppce-net is not built everywhere
+            shutil.copy(ROOT / "build-asan/bin" / name, mixed / "bin")
     for name in ("ppce-tender", "ppce-cc"):
         shutil.copy(ROOT / "build/bin" / name, mixed / "bin")
     for name in ("apps", "guest"):
         (mixed / name).symlink_to(ROOT / "build" / name)
-    pytest(count, options, mixed.relative_to(ROOT), "tests/e2e", env=SANITIZER_OPTIONS)
+    pytest(count, options, mixed.relative_to(ROOT), "tests/e2e", "tests/net", env=SANITIZER_OPTIONS)
 
 
 def stage_fuzz(count, _):
@@ -170,7 +171,7 @@ def stage_style(count, _):
     count.one(run(["shellcheck", *shell]) == 0, "shellcheck")
 
 
-HOST = ("lib", "policy", "audit", "store", "auth", "vmmd", "proxy", "tender", "cli")
+HOST = ("lib", "policy", "audit", "store", "auth", "vmmd", "proxy", "tender", "net", "cli")
 
 
 def stage_tidy(count, _):
