@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""The kvm backend's tests on ordinary KVM semantics. Called by scripts/test-kvm-plain, which sees to the packages.
+
+QEMU emulates a processor with AMD's virtualisation (SVM, nested paging) and boots Debian's cloud kernel with kvm-amd. Its
+root file system is an initramfs with what the tests need, at the same paths as here: the build directory, the tests, and
+the Debian packages of python3-pytest. Everything is an emulation of an emulation, so it is for right or wrong, not for
+speed. The machine has no disk and no network but loopback, and leaves nothing behind but a report.
+"""
+import argparse
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+KERNEL = "linux-image-cloud-amd64"
+MODULES = ("virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko")
+PACKAGES = ("python3-pytest", "bash", "coreutils")
+TESTS = ("tests/tender", "tests/guest", "tests/e2e/test_main_job.py")
+TIME_SCALE = 4  # the machine is this much slower than a real one, for the tests' time-outs
+MEMORY_MIB = 1536
+
+
+def say(text):
+    print(f"== {text}", flush=True)
+
+
+def output(*args, **kw):
+    return subprocess.run(args, check=True, stdout=subprocess.PIPE, text=True, **kw).stdout
+
+
+def fetch_kernel(cache):
+    """(kernel, directory of its modules) of Debian's cloud kernel, unpacked in the cache; nothing is installed."""
+    depends = output("apt-cache", "depends", KERNEL)
+    package = re.search(r"Depends: (linux-image-\S+)", depends).group(1)
+    place = cache / package
+    if not place.exists():
+        say(f"fetching {package}")
+        fresh = cache / "fresh"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        subprocess.run(["apt-get", "download", "-q", package], cwd=fresh, check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        deb, = fresh.glob("*.deb")
+        subprocess.run(["dpkg", "-x", deb, fresh], check=True)
+        deb.unlink()
+        fresh.rename(place)
+    kernel, = place.glob("boot/vmlinuz-*")
+    modules, = place.glob("lib/modules/*/kernel")
+    return kernel, modules
+
+
+def package_files(names):
+    """Files of installed Debian packages and of all that they depend on."""
+    depends = {}
+    for line in output("dpkg-query", "-W", "-f", "${Package}\t${Depends},${Pre-Depends}\n").splitlines():
+        name, text = line.split("\t")
+        depends[name] = [re.split(r"[ :(]", part.strip())[0] for part in re.split(r"[,|]", text)]
+    wanted, todo = set(), list(names)
+    while todo:
+        name = todo.pop()
+        if name in depends and name not in wanted:
+            wanted.add(name)
+            todo += depends[name]
+    listed = output("dpkg", "-L", *sorted(wanted)).splitlines()
+    return {pathlib.Path(f) for f in listed if f.startswith("/") and not f.startswith("/usr/share/")}
+
+
+def libraries(programs):
+    found = set()
+    for program in programs:
+        found |= {pathlib.Path(f) for f in re.findall(r"=> (/\S+)", output("ldd", program))}
+    return found
+
+
+def below(directory):
+    return {p for p in directory.rglob("*") if p.is_file() and not p.name.endswith((".o", ".d"))}
+
+
+def machine_files(build):
+    """What the machine's file system holds of this one's, at the same paths."""
+    programs = [p for p in (build / "bin").glob("ppce-*") if p.is_file() and p.name != "ppce-cc"] + [build / "bin/ppce"]
+    files = package_files(PACKAGES) | libraries(programs) | set(programs)
+    files |= {ROOT / "pytest.ini"} | below(build / "apps") | below(build / "plain" / "images")
+    files |= {p for p in below(build / "tests" / "guest") if p.suffix == ""}
+    for directory in ("tests/tender", "tests/guest", "tests/e2e", "tests/http"):
+        files |= below(ROOT / directory)
+    compiled = {p.parent / "__pycache__" for p in files if p.suffix == ".py"}
+    return files | {p for d in compiled if d.is_dir() for p in d.iterdir()}
+
+
+def with_parents(files):
+    """The names for cpio: each through no symbolic link, and its directories before it. Links of a merged /usr too."""
+    names = {f"/{link}" for link in ("bin", "sbin", "lib", "lib64") if os.path.islink(f"/{link}")}
+    for file in files:
+        path = file.parent.resolve() / file.name
+        if not (path.is_symlink() or path.is_file()):
+            continue
+        names.add(str(path))
+        if path.is_symlink() and path.resolve().is_file():
+            names |= set(with_parents([path.resolve()]))
+        names |= {str(p) for p in path.parents} - {"/"}
+    return sorted(names)
+
+
+def cpio(directory, names, archive):
+    listed = "".join(name.lstrip("/") + "\0" for name in names)
+    subprocess.run(["cpio", "-o", "-H", "newc", "-0", "-R", "0:0", "--quiet"], cwd=directory, input=listed.encode(),
+                   stdout=archive, check=True)
+
+
+def write_small_parts(root, modules, command):
+    """What only the machine has, as files below root: busybox, modules, /init and the tests' command."""
+    shutil.rmtree(root, ignore_errors=True)
+    for name in ("proc", "sys", "dev", "tmp", "etc", "modules", "usr/bin"):
+        (root / name).mkdir(parents=True)
+    (root / "tmp").chmod(0o1777)
+    for module in MODULES:
+        shutil.copy(modules / module, root / "modules")
+    shutil.copy(shutil.which("busybox"), root / "usr/bin/busybox")
+    shutil.copy(ROOT / "scripts/plain-init", root / "init")
+    (root / "init").chmod(0o755)
+    (root / "tests").write_text(command)
+    (root / "etc/passwd").write_text("root:x:0:0::/tmp:/bin/bash\nnobody:x:65534:65534::/nonexistent:/bin/false\n")
+    (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+
+
+def tests_command(build, pytest_args):
+    """A shell script for the machine. One pytest for everything: its second processor is for daemons and guests."""
+    env = {"PPCE_BUILD": build, "PPCE_IMAGES": build / "plain/images", "PPCE_TIME_SCALE": TIME_SCALE}
+    exports = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in env.items())
+    return f"cd {shlex.quote(str(ROOT))}\n{exports}exec python3 -m pytest --color=no --junitxml=/tmp/report.xml {shlex.join(pytest_args)}\n"
+
+
+def build_images(build):
+    """The apps that end-to-end tests build themselves, since the machine has no compiler."""
+    images = build / "plain/images"
+    images.mkdir(parents=True, exist_ok=True)
+    for source in (ROOT / "tests/e2e/apps").glob("*.c"):
+        subprocess.run([build / "bin/ppce-cc", source, "-o", images / source.stem], check=True)
+
+
+def make_initrd(build, modules, command):
+    initrd = build / "plain/initrd"
+    write_small_parts(build / "plain/root", modules, command)
+    with open(initrd, "wb") as archive:
+        cpio("/", with_parents(machine_files(build)), archive)
+        archive.flush()
+        small = sorted(str(p.relative_to(build / "plain/root")) for p in (build / "plain/root").rglob("*"))
+        cpio(build / "plain/root", small, archive)
+    return initrd
+
+
+def run_machine(kernel, initrd, report, timeout):
+    """Boots it and waits for its end. Its console is our standard output."""
+    qemu = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,+svm,+npt", "-smp", "2",
+            "-m", str(MEMORY_MIB), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-serial", "stdio", "-serial", f"file:{report}", "-kernel", str(kernel), "-initrd", str(initrd),
+            "-append", "console=ttyS0 quiet panic=-1"]
+    report.unlink(missing_ok=True)
+    try:
+        subprocess.run(qemu, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        say(f"not done after {timeout} s: ended")
+
+
+def count(report):
+    """(passed, failed, skipped) of the report. A report that is missing or cut off is one failure."""
+    try:
+        cases = list(ET.parse(report).getroot().iter("testcase"))
+    except (OSError, ET.ParseError):
+        return 0, 1, 0
+    failed = sum(1 for c in cases if c.find("failure") is not None or c.find("error") is not None)
+    skipped = sum(1 for c in cases if c.find("skipped") is not None)
+    return len(cases) - failed - skipped, failed, skipped
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="scripts/test-kvm-plain", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=os.environ.get("PPCE_BUILD") or ROOT / "build", type=pathlib.Path,
+                        help="build directory under test (default: build)")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds until the machine is ended (default: 600)")
+    parser.add_argument("-k", metavar="EXPR", default="kvm", help="which tests (default: kvm)")
+    parser.add_argument("pytest", nargs="*", metavar="TEST", help=f"files or tests (default: {' '.join(TESTS)})")
+    return parser.parse_known_args(argv)
+
+
+def main(argv):
+    options, extra = parse(argv)
+    build, begin = options.build.resolve(), time.monotonic()
+    kernel, modules = fetch_kernel(build / "plain")
+    build_images(build)
+    initrd = make_initrd(build, modules, tests_command(build, ["-k", options.k, *extra, *(options.pytest or TESTS)]))
+    report = build / "plain/report.xml"
+    say(f"{kernel.name} under QEMU, initramfs of {initrd.stat().st_size >> 20} MiB")
+    run_machine(kernel, initrd, report, options.timeout)
+    passed, failed, skipped = count(report)
+    say(f"plain KVM: {time.monotonic() - begin:.0f} s, {skipped} skipped, report in {report}")
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
