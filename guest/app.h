@@ -27,6 +27,7 @@ struct ppce_response {
 	size_t body_len;
 	int status; /* 0: not set yet */
 	bool failed;
+	bool release; /* the body is a struct release and its value (ppce/store.h), and nothing else may leave */
 	uint32_t nfields;
 	struct wire_field fields[PPCE_HEADERS_MAX]; /* references into text[] until app_response_finish() */
 	size_t text_len;
@@ -34,9 +35,14 @@ struct ppce_response {
 };
 
 void app_response_begin(struct ppce_response *res, void *buffer, size_t size);
+/* Makes the response that release of `len` bytes; -1, with the response as it was, if it does not fit. */
+int app_response_release(struct ppce_response *res, const void *bytes, size_t len);
 /* Writes head, field table and strings around the body that already stands in the buffer; returns the whole length.
  * A failed or empty response becomes a 500 without a body; `handler_result` non-zero means failed. */
 size_t app_response_finish(struct ppce_response *res, int handler_result);
+
+/* data.c: opens rows as the store encodes them; they point into `bytes`. False, and no rows, on anything malformed. */
+bool app_rows_open(struct ppce_rows *rows, const void *bytes, size_t len);
 
 /* loop.c: one request of `len` bytes at `request`; the response goes to `response`; returns its length. */
 size_t app_serve(const void *request, size_t len, void *response, size_t response_max);

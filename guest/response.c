@@ -17,7 +17,7 @@ void app_response_begin(struct ppce_response *res, void *buffer, size_t size)
 	res->size = size;
 	res->body_len = res->text_len = 0;
 	res->status = 0;
-	res->failed = false;
+	res->failed = res->release = false;
 	res->nfields = 0;
 }
 
@@ -37,7 +37,7 @@ static size_t room(const struct ppce_response *res)
 
 int ppce_status(struct ppce_response *res, int status)
 {
-	if (status < 200 || status > 599)
+	if (status < 200 || status > 599 || res->release)
 		return fail(res);
 	res->status = status;
 	return 0;
@@ -45,7 +45,7 @@ int ppce_status(struct ppce_response *res, int status)
 
 int ppce_body(struct ppce_response *res, const void *data, size_t len)
 {
-	if (res->failed || len > room(res))
+	if (res->failed || res->release || len > room(res))
 		return fail(res);
 	memcpy(res->buffer + BODY_AT + res->body_len, data, len);
 	res->body_len += len;
@@ -56,7 +56,7 @@ static int append_formatted(struct ppce_response *res, const char *fmt, va_list 
 {
 	size_t space = room(res);
 
-	if (res->failed || !space)
+	if (res->failed || res->release || !space)
 		return fail(res);
 	int n = vsnprintf((char *)res->buffer + BODY_AT + res->body_len, space, fmt, ap);
 	if (n < 0 || (size_t)n >= space)
@@ -132,7 +132,7 @@ int ppce_header_add(struct ppce_response *res, const char *name, const char *val
 {
 	size_t name_len = strlen(name), value_len = strlen(value);
 
-	if (res->failed || !is_token(name) || is_framing(name) || !is_field_value(value))
+	if (res->failed || res->release || !is_token(name) || is_framing(name) || !is_field_value(value))
 		return fail(res);
 	if (name_len + value_len + 2 > APP_HEADER_BYTES - res->text_len || name_len + value_len + 2 > room(res))
 		return fail(res);
@@ -148,7 +148,7 @@ int ppce_reply(struct ppce_response *res, int status, const char *content_type, 
 {
 	va_list ap;
 
-	if (res->failed)
+	if (res->failed || res->release)
 		app_response_begin(res, res->buffer, res->size);
 	res->body_len = 0;
 	if (ppce_status(res, status) < 0 || (content_type && ppce_header_add(res, "content-type", content_type) < 0))
@@ -157,6 +157,18 @@ int ppce_reply(struct ppce_response *res, int status, const char *content_type, 
 	int r = append_formatted(res, fmt, ap);
 	va_end(ap);
 	return r;
+}
+
+int app_response_release(struct ppce_response *res, const void *bytes, size_t len)
+{
+	if (BODY_AT + 1 > res->size || len > res->size - BODY_AT - 1)
+		return -1;
+	app_response_begin(res, res->buffer, res->size);
+	memcpy(res->buffer + BODY_AT, bytes, len);
+	res->body_len = len;
+	res->status = 200;
+	res->release = true;
+	return 0;
 }
 
 size_t app_response_finish(struct ppce_response *res, int handler_result)
@@ -176,6 +188,7 @@ size_t app_response_finish(struct ppce_response *res, int handler_result)
 	*w = (struct wire_response){ .version = WIRE_VERSION,
 				     .fields = res->nfields,
 				     .status = (uint32_t)res->status,
+				     .release = res->release,
 				     .body = { (uint32_t)BODY_AT, (uint32_t)res->body_len } };
 	memset(table, 0, PPCE_HEADERS_MAX * sizeof *table); /* the room that is not used carries nothing old out */
 	for (uint32_t i = 0; i < res->nfields; i++) {

@@ -43,6 +43,21 @@ bool class_valid(const char *name)
 	return matches(name, LOWER UPPER, LOWER UPPER DIGIT "_-", PPCE_CLASS_SIZE);
 }
 
+bool queries_valid(const char *list)
+{
+	if (!list || strnlen(list, PPCE_QUERIES_SIZE) == PPCE_QUERIES_SIZE)
+		return false;
+	for (const char *p = list; *p;) {
+		size_t len = strspn(p, LOWER DIGIT "_-");
+		if (!strchr(LOWER, *p) || len >= PPCE_NAME_SIZE || (p[len] != ',' && p[len] != '\0'))
+			return false;
+		p += len;
+		if (*p == ',' && !*++p)
+			return false; /* a comma at the end */
+	}
+	return true;
+}
+
 void random_bytes(void *out, size_t len)
 {
 	unsigned char *p = out;

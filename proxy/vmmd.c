@@ -44,7 +44,7 @@ static int on_packet(void *ctx, const void *data, size_t size, int fd)
 	struct proxy *p = ctx;
 	const struct routing_message *m = data;
 	bool valid = routing_valid(m, size);
-	if (!valid || (fd >= 0 && m->type != ROUTING_INSTANCE)) {
+	if (!valid || (fd >= 0 && m->type != ROUTING_INSTANCE && m->type != ROUTING_TAINT)) {
 		log_error("vmmd sent a malformed message");
 		sock_close(&fd);
 		return -1;
@@ -64,6 +64,9 @@ static int on_packet(void *ctx, const void *data, size_t size, int fd)
 		break;
 	case ROUTING_GONE:
 		backend_gone(p, m->uuid, m->reason);
+		break;
+	case ROUTING_TAINT:
+		sock_close(&fd); /* not read yet */
 		break;
 	case ROUTING_SYNCED:
 		log_info("vmmd has announced %zu apps", p->routes.by_app.count);

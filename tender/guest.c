@@ -12,6 +12,7 @@
 #include <ppce/wire.h>
 #include "lib/names.h"
 #include "tender/load.h"
+#include "tender/store.h"
 
 #define LOG_LINES_PER_REQUEST 64
 #define WARM_DEADLINE_NS 2000000000ULL
@@ -40,6 +41,8 @@ static void write_control_page(struct vm *vm, uint64_t heap_start)
 	io->request_max = l->request_size;
 	io->response_at = layout_address(l->response);
 	io->response_max = l->response_size;
+	io->data_at = l->data_size ? layout_address(l->data) : 0;
+	io->data_max = l->data_size;
 	io->realtime_ns = realtime_ns();
 	io->monotonic_ns = clock_ns();
 	io->tsc = __rdtsc() + vm->tsc_offset;
@@ -83,7 +86,52 @@ static void serve_log(struct guest *g, const struct call *call)
 	g->log((int)call->arg[0], line);
 }
 
-static bool call_ends(struct guest *g, const struct call *call, enum guest_end *end, size_t *response_len)
+static bool bad_call(struct guest *g, const struct call *call, enum guest_end *end)
+{
+	*end = GUEST_CRASHED;
+	snprintf(g->reason, sizeof g->reason, "bad call %u (%#lx, %#lx)", call->number, (unsigned long)call->arg[0],
+		 (unsigned long)call->arg[1]);
+	return true;
+}
+
+static bool over_deadline(struct guest *g, enum guest_end *end)
+{
+	*end = GUEST_DEADLINE;
+	snprintf(g->reason, sizeof g->reason, "over the deadline");
+	return true;
+}
+
+/* Does this call to the store end the guest's run? */
+static bool store_ends(struct guest *g, const struct call *call, uint64_t deadline_ns, enum guest_end *end)
+{
+	uint64_t max = g->vm.layout.data_size;
+	int64_t result = -(int64_t)STORE_NONE;
+
+	if (max &&
+	    (call->arg[0] < STORE_QUERY || call->arg[0] > STORE_DECLASSIFY || call->arg[1] == 0 || call->arg[1] > max))
+		return bad_call(g, call, end);
+	if (max && g->store >= 0 && g->ticket) {
+		const struct store_request r = { .verb = (uint32_t)call->arg[0],
+						 .length = (uint32_t)call->arg[1],
+						 .data = g->vm.data,
+						 .max = (uint32_t)max };
+		switch (store_exchange(g->store, &r, g->ticket, deadline_ns, &result)) {
+		case STORE_OVERDUE:
+			return over_deadline(g, end);
+		case STORE_MALFORMED:
+			*end = GUEST_STORE_FAULT;
+			snprintf(g->reason, sizeof g->reason, "the store sent a malformed reply");
+			return true;
+		case STORE_ANSWERED:
+			break;
+		}
+	}
+	g->vm.io->result = result;
+	return false;
+}
+
+static bool call_ends(struct guest *g, const struct call *call, uint64_t deadline_ns, enum guest_end *end,
+		      size_t *response_len)
 {
 	switch (call->number) {
 	case PPCE_CALL_WAIT:
@@ -111,13 +159,12 @@ static bool call_ends(struct guest *g, const struct call *call, enum guest_end *
 		int n = snprintf(g->reason, sizeof g->reason, "panic: ");
 		copy_text(g->reason + n, sizeof g->reason - (size_t)n, g->vm.io->text, call->arg[1]);
 		return true;
+	case PPCE_CALL_STORE:
+		return store_ends(g, call, deadline_ns, end);
 	default:
 		break;
 	}
-	*end = GUEST_CRASHED;
-	snprintf(g->reason, sizeof g->reason, "bad call %u (%#lx, %#lx)", call->number, (unsigned long)call->arg[0],
-		 (unsigned long)call->arg[1]);
-	return true;
+	return bad_call(g, call, end);
 }
 
 /* Runs until the guest waits or is lost. The control page must be up to date. */
@@ -131,8 +178,7 @@ static int run_guest(struct guest *g, uint64_t deadline_ns, enum guest_end *end,
 		if (vm->backend->run(vm, deadline_ns, &why, err) < 0)
 			return -1;
 		if (why == VM_DEADLINE) {
-			*end = GUEST_DEADLINE;
-			snprintf(g->reason, sizeof g->reason, "over the deadline");
+			over_deadline(g, end);
 			return 0;
 		}
 		if (why == VM_CRASHED) {
@@ -142,7 +188,7 @@ static int run_guest(struct guest *g, uint64_t deadline_ns, enum guest_end *end,
 		}
 		const volatile struct ppce_io *io = vm->io;
 		struct call call = { io->call, { io->arg[0], io->arg[1] } };
-		if (call_ends(g, &call, end, response_len))
+		if (call_ends(g, &call, deadline_ns, end, response_len))
 			return 0;
 	}
 }
@@ -152,15 +198,18 @@ uint8_t *guest_request_buffer(struct guest *g, size_t len)
 	return len <= g->vm.layout.request_size ? g->vm.request : NULL;
 }
 
-int guest_serve(struct guest *g, size_t len, uint64_t deadline_ns, enum guest_end *end, size_t *response_len,
-		struct err *err)
+int guest_serve(struct guest *g, size_t len, const struct ticket *ticket, uint64_t deadline_ns, enum guest_end *end,
+		size_t *response_len, struct err *err)
 {
 	write_control_page(&g->vm, g->snapshot.file.image_end);
 	fill_random(&g->vm);
 	g->vm.io->result = (int64_t)len;
 	g->log_budget = LOG_LINES_PER_REQUEST;
 	g->entered_ns = clock_ns();
-	return run_guest(g, deadline_ns, end, response_len, err);
+	g->ticket = ticket;
+	int r = run_guest(g, deadline_ns, end, response_len, err);
+	g->ticket = NULL;
+	return r;
 }
 
 /* The synthetic request: "GET warm_path" from nobody at no label. */
@@ -192,7 +241,7 @@ static int run_warmup(struct guest *g, struct err *err)
 	enum guest_end end;
 
 	g->log = NULL; /* nobody asked for what a warm-up prints */
-	int r = guest_serve(g, len, clock_ns() + WARM_DEADLINE_NS, &end, &answer, err);
+	int r = guest_serve(g, len, NULL, clock_ns() + WARM_DEADLINE_NS, &end, &answer, err);
 	g->log = log;
 	return r;
 }

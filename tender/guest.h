@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <ppce/ticket.h>
 #include "tender/backend.h"
 #include "tender/snapshot.h"
 
@@ -19,6 +20,8 @@ struct guest {
 	struct vm vm;
 	struct snapshot snapshot;
 	guest_log_fn *log;
+	int store;		       /* socket to the store, -1: none. Owned by the guest */
+	const struct ticket *ticket;   /* of the request that is being served with a store, else NULL */
 	char reason[PPCE_REASON_SIZE]; /* after GUEST_CRASHED: why, for operators */
 	unsigned log_budget;	       /* lines left in this request; more are dropped */
 	uint32_t create_us, clone_us;  /* what making the VM and the clone took; told with the first answer */
@@ -29,7 +32,8 @@ enum guest_end {
 	GUEST_WAITING, /* it waits for a request; `response_len` bytes of answer stand in the response buffer */
 	GUEST_CRASHED, /* exception, exit, forbidden call */
 	GUEST_DEADLINE,
-	GUEST_BAD_ANSWER, /* it gave a length beyond its buffer */
+	GUEST_BAD_ANSWER,  /* it gave a length beyond its buffer */
+	GUEST_STORE_FAULT, /* the store broke the protocol */
 };
 
 /* Boots `image_fd`, runs the warm-up request and writes the snapshot to `memory_fd` (an empty file). ERR_INVALID: the
@@ -40,9 +44,10 @@ int guest_boot(struct guest *g, int image_fd, int memory_fd, uint32_t deadline_m
 int guest_clone(struct guest *g, int snapshot_fd, struct err *err);
 /* Where a request of `len` bytes is to be written, or NULL if it is larger than the image's buffer. */
 uint8_t *guest_request_buffer(struct guest *g, size_t len);
-/* Hands over the request of `len` bytes that stands in that buffer and runs the guest until it answers. */
-int guest_serve(struct guest *g, size_t len, uint64_t deadline_ns, enum guest_end *end, size_t *response_len,
-		struct err *err);
+/* Hands over the request of `len` bytes that stands in that buffer and runs the guest until it answers. `ticket`: for its
+ * calls to the store until then; NULL: it may make none. */
+int guest_serve(struct guest *g, size_t len, const struct ticket *ticket, uint64_t deadline_ns, enum guest_end *end,
+		size_t *response_len, struct err *err);
 /* Runs the synthetic warm-up request and goes back to the snapshot: a fresh clone is then as fast as it gets. */
 int guest_warm_up(struct guest *g, struct err *err);
 /* Back to the snapshot, with resident pages as the warm-up leaves them. */

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include <ppce/abi.h>
+#include "lib/names.h"
 
 #define PROGRAM_HEADERS_MAX 64
 
@@ -129,6 +130,20 @@ static int take_range(uint32_t *value, uint32_t fallback, uint32_t min, uint32_t
 	return 0;
 }
 
+/* Without queries there is no data buffer, whatever its size was to be. */
+static int check_queries(struct ppce_manifest *m, struct err *err)
+{
+	if (!memchr(m->queries, 0, sizeof m->queries) || !queries_valid(m->queries))
+		return err_set(
+			err, ERR_INVALID,
+			"the manifest's queries are not names like `mine` or `team_load` (a letter, then up to 31 "
+			"of a-z, 0-9, _ and -) joined by commas");
+	if (m->queries[0])
+		return take_range(&m->data_kib, 64, 4, 16384, "data_kib", err);
+	m->data_kib = 0;
+	return 0;
+}
+
 static bool executable(const struct image *i, uint64_t address)
 {
 	for (unsigned s = 0; s < i->nsegments; s++)
@@ -151,7 +166,7 @@ static int check_manifest(struct image *i, struct err *err)
 	m->memory_mib = memory;
 	if (take_range(&m->stack_kib, 256, 16, 8192, "stack_kib", err) < 0 ||
 	    take_range(&m->request_kib, 64, 4, 16384, "request_kib", err) < 0 ||
-	    take_range(&m->response_kib, 256, 4, 16384, "response_kib", err) < 0)
+	    take_range(&m->response_kib, 256, 4, 16384, "response_kib", err) < 0 || check_queries(m, err) < 0)
 		return -1;
 	uint64_t limit = PPCE_IMAGE_BASE + ((uint64_t)memory << 20);
 	uint64_t need = i->end + ((uint64_t)m->stack_kib << 10) + 3 * PPCE_PAGE; /* two guards and some heap */

@@ -22,7 +22,7 @@ struct image_segment {
 };
 
 struct image {
-	struct ppce_manifest manifest; /* a copy with the defaults filled in */
+	struct ppce_manifest manifest; /* a copy with the defaults filled in; data_kib is 0 without queries */
 	uint64_t entry;
 	uint64_t syscall_entry, signal_entry;
 	uint64_t program_headers; /* guest address of the program headers, 0 if no segment holds them */

@@ -219,6 +219,7 @@ static void show_windows(struct vm *vm)
 	vm->io = (struct ppce_io *)(void *)(base + vm->layout.io);
 	vm->request = base + vm->layout.request;
 	vm->response = base + vm->layout.response;
+	vm->data = base + vm->layout.data;
 }
 
 static int attach_memory(struct vm *vm, int fd, bool shared, struct err *err)

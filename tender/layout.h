@@ -18,10 +18,12 @@ struct layout {
 	uint64_t io;	 /* offset of the control page */
 	uint64_t request, request_size;
 	uint64_t response, response_size;
-	uint64_t system;   /* offset of the host's pages, see tender/paging.h */
-	uint64_t tables;   /* offset of the page tables, PML4 first */
-	uint64_t size;	   /* end of all: the size of the VM's memory slot */
-	uint64_t doorbell; /* guest address (not offset) of the doorbell page */
+	uint64_t data, data_size; /* for calls to the store; size 0 in an image that lists no queries */
+	uint64_t io_end;	  /* offset after the last buffer: the IO window is [io, io_end) */
+	uint64_t system;	  /* offset of the host's pages, see tender/paging.h */
+	uint64_t tables;	  /* offset of the page tables, PML4 first */
+	uint64_t size;		  /* end of all: the size of the VM's memory slot */
+	uint64_t doorbell;	  /* guest address (not offset) of the doorbell page */
 };
 
 /* Pages of the system area before the page tables. */
@@ -33,9 +35,10 @@ enum layout_system_page {
 	SYSTEM_PAGES
 };
 
-/* `memory_mib` and the sizes must be in the ranges of ppce/manifest.h (tender/image.c and snapshot.c check them). */
+/* `memory_mib` and the sizes must be in the ranges of ppce/manifest.h (tender/image.c and snapshot.c check them);
+ * data_kib may be 0. */
 void layout_compute(struct layout *l, uint32_t memory_mib, uint32_t stack_kib, uint32_t request_kib,
-		    uint32_t response_kib);
+		    uint32_t response_kib, uint32_t data_kib);
 
 static inline uint64_t layout_address(uint64_t offset)
 {

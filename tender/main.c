@@ -130,23 +130,28 @@ static int boot(struct guest *g, const struct control_message *order, const int 
 	m.manifest_request_kib = manifest.request_kib;
 	m.manifest_response_kib = manifest.response_kib;
 	memcpy(m.name, manifest.name, sizeof m.name);
+	memcpy(m.queries, manifest.queries, sizeof m.queries);
 	guest_destroy(g);
 	return tell(&m) < 0;
 }
 
 /* Serves one channel after the other: a restarted proxy comes back with a new one. */
-static int serve(struct guest *g, const struct control_message *order, int snapshot_fd, int channel,
-		 struct tender_stats *stats)
+static int serve(struct guest *g, const struct control_message *order, const int *given, struct tender_stats *stats)
 {
 	struct control_message m = { .type = CONTROL_BOUND };
 	enum control_reset reset =
 		order->reset <= CONTROL_RESET_DISCARD ? (enum control_reset)order->reset : CONTROL_RESET_DISCARD;
-	int fds[SOCK_FDS_MAX];
+	int fds[SOCK_FDS_MAX], channel = given[1];
 	uint64_t start = clock_ns();
 	struct err err;
 
-	if (guest_clone(g, snapshot_fd, &err) < 0)
+	if (guest_clone(g, given[0], &err) < 0)
 		return tell_failure(&err);
+	g->store = given[2];
+	if (g->store >= 0 && !g->vm.layout.data_size) {
+		err_set(&err, ERR_INTERNAL, "a store was given to an image that lists no queries");
+		return tell_failure(&err);
+	}
 	m.bind_us = g->clone_us = (uint32_t)((clock_ns() - start) / 1000);
 	if (tell(&m) < 0)
 		return 1;
@@ -179,7 +184,7 @@ int main(int argc, char **argv)
 {
 	struct control_message m = { .type = CONTROL_SHELL_READY };
 	struct options o = { 0 };
-	struct guest guest = { .log = forward_log };
+	struct guest guest = { .log = forward_log, .store = -1 };
 	struct tender_stats *stats;
 	int fds[SOCK_FDS_MAX];
 	struct err err;
@@ -207,7 +212,7 @@ int main(int argc, char **argv)
 	if (m.type == CONTROL_BOOT && fds[1] >= 0)
 		return boot(&guest, &m, fds);
 	if (m.type == CONTROL_BIND && fds[0] >= 0)
-		return serve(&guest, &m, fds[0], fds[1], stats);
+		return serve(&guest, &m, fds, stats);
 	err_set(&err, ERR_INTERNAL, "unexpected control message %u", m.type);
 	return tell_failure(&err);
 }

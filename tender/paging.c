@@ -78,7 +78,7 @@ static void build_tables(uint8_t *memory, const struct layout *l, const struct i
 	map_image(&t, image);
 	map_pages(&t, heap, stack - PPCE_PAGE - heap, data);
 	map_pages(&t, stack, l->stack, data);
-	map_pages(&t, layout_address(l->io), l->response + l->response_size - l->io, data);
+	map_pages(&t, layout_address(l->io), l->io_end - l->io, data);
 	map_pages(&t, layout_address(l->system + SYSTEM_STUB * PPCE_PAGE), PPCE_PAGE, PTE_USER);
 	map_pages(&t, layout_address(l->system + SYSTEM_DESCRIPTORS * PPCE_PAGE), PPCE_PAGE, PTE_NX);
 	map_pages(&t, layout_address(l->system + SYSTEM_FAULTS * PPCE_PAGE), PPCE_PAGE, 0);

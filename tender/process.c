@@ -292,7 +292,7 @@ static int map_window(struct vm *vm, struct err *err)
 
 	if (p->window)
 		munmap(p->window, p->window_size);
-	p->window_size = (size_t)(l->response + l->response_size - l->io);
+	p->window_size = (size_t)(l->io_end - l->io);
 	p->window = p->booting
 			    ? mmap(NULL, p->window_size, PROT_READ | PROT_WRITE, MAP_SHARED, p->memory_fd, (off_t)l->io)
 			    : mmap(NULL, p->window_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -305,6 +305,7 @@ static int map_window(struct vm *vm, struct err *err)
 	vm->io = p->window;
 	vm->request = (uint8_t *)p->window + (l->request - l->io);
 	vm->response = (uint8_t *)p->window + (l->response - l->io);
+	vm->data = (uint8_t *)p->window + (l->data - l->io);
 	return 0;
 }
 

@@ -58,12 +58,45 @@ static int send_failure(int fd, uint32_t id, enum frame_failure code)
 	return send_frame(fd, &h, NULL);
 }
 
-/* Reads the next request; the payload goes from the socket into guest memory without a stop. 1: it is there, 0: the
- * channel is closed or broken, 2: refused as too large, go on. */
-static int receive_request(struct guest *g, int fd, struct frame_header *h)
+/* What stands before a payload. The ticket comes for instances with a store only; it stays in our own memory. */
+struct incoming {
+	struct frame_header h;
+	struct ticket ticket;
+};
+_Static_assert(sizeof(struct incoming) == sizeof(struct frame_header) + sizeof(struct ticket), "as on the wire");
+
+/* Reads away the `left` bytes of a payload that has no room. 1: done, 0: the channel is closed or broken. */
+static int drain(int fd, size_t left)
 {
-	uint64_t max = g->vm.layout.request_size;
-	struct iovec iov[2] = { { h, sizeof *h }, { g->vm.request, max } };
+	char sink[4096];
+
+	while (left > 0) {
+		size_t part = left < sizeof sink ? left : sizeof sink;
+		if (read_all(fd, sink, part) != 1)
+			return 0;
+		left -= part;
+	}
+	return 1;
+}
+
+/* Completes header and ticket, of which `have` bytes are there. False: the frame is malformed or its ticket does not fit
+ * the instance. */
+static bool complete_head(struct guest *g, int fd, struct incoming *in, size_t head, size_t have)
+{
+	if (have < sizeof in->h && read_all(fd, (char *)in + have, sizeof in->h - have) != 1)
+		return false;
+	have = have < sizeof in->h ? sizeof in->h : have;
+	if (!frame_valid(&in->h, true) || ((in->h.flags & FRAME_FLAG_TICKET) != 0) != (g->store >= 0))
+		return false;
+	return have >= head || read_all(fd, (char *)in + have, head - have) == 1;
+}
+
+/* Reads the next request; the payload goes from the socket into guest memory without a stop. 1: it is there, 0: the
+ * channel is closed or broken (a second request before the first was answered breaks it), 2: refused as too large, go on. */
+static int receive_request(struct guest *g, int fd, struct incoming *in)
+{
+	size_t max = g->vm.layout.request_size, head = g->store >= 0 ? sizeof *in : sizeof in->h;
+	struct iovec iov[2] = { { in, head }, { g->vm.request, max } };
 	ssize_t n;
 
 	do
@@ -71,37 +104,32 @@ static int receive_request(struct guest *g, int fd, struct frame_header *h)
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return 0;
-	if ((size_t)n < sizeof *h && read_all(fd, (char *)h + n, sizeof *h - (size_t)n) != 1)
+	size_t have = (size_t)n > head ? (size_t)n - head : 0; /* bytes of the payload */
+	if (!complete_head(g, fd, in, head, (size_t)n - have) || have > in->h.length) {
+		memset(g->vm.request, 0, have); /* there may be a ticket in it */
 		return 0;
-	if (!frame_valid(h, true))
-		return 0;
-	size_t have = (size_t)n > sizeof *h ? (size_t)n - sizeof *h : 0;
-	if (h->length > max) {
-		char sink[4096];
-		for (size_t left = h->length - have; left > 0;) {
-			size_t part = left < sizeof sink ? left : sizeof sink;
-			if (read_all(fd, sink, part) != 1)
-				return 0;
-			left -= part;
-		}
-		return send_failure(fd, h->id, FRAME_TOO_LARGE) < 0 ? 0 : 2;
 	}
-	if (have > h->length) /* a second request before the first was answered */
-		return 0;
-	return read_all(fd, g->vm.request + have, h->length - have) == 1;
+	if (in->h.length > max) {
+		if (!drain(fd, in->h.length - have))
+			return 0;
+		return send_failure(fd, in->h.id, FRAME_TOO_LARGE) < 0 ? 0 : 2;
+	}
+	return read_all(fd, g->vm.request + have, in->h.length - have) == 1;
 }
 
-static int answer(struct guest *g, int fd, const struct frame_header *request, enum control_reset reset,
+static int answer(struct guest *g, int fd, const struct incoming *in, enum control_reset reset,
 		  struct tender_stats *stats, struct err *err)
 {
 	static const enum frame_failure failures[] = { [GUEST_CRASHED] = FRAME_CRASHED,
 						       [GUEST_DEADLINE] = FRAME_DEADLINE,
-						       [GUEST_BAD_ANSWER] = FRAME_BAD_ANSWER };
+						       [GUEST_BAD_ANSWER] = FRAME_BAD_ANSWER,
+						       [GUEST_STORE_FAULT] = FRAME_INTERNAL };
+	const struct frame_header *request = &in->h;
 	uint64_t start = clock_ns(), deadline = start + (uint64_t)request->code * 1000000;
 	enum guest_end end;
 	size_t len;
 
-	if (guest_serve(g, request->length, deadline, &end, &len, err) < 0) {
+	if (guest_serve(g, request->length, g->store >= 0 ? &in->ticket : NULL, deadline, &end, &len, err) < 0) {
 		(void)send_failure(fd, request->id, FRAME_INTERNAL);
 		return -1;
 	}
@@ -147,24 +175,25 @@ static int make_pristine(struct guest *g, int fd, uint32_t id, struct tender_sta
 
 int serve_channel(struct guest *g, int channel, enum control_reset reset, struct tender_stats *stats, struct err *err)
 {
-	struct frame_header h;
+	struct incoming in;
 	struct pollfd p = { .fd = channel, .events = POLLIN };
 
 	/* Nobody waits yet: use the time to bring the clone to where every reset leaves it. */
 	if (reset == CONTROL_RESET_PRISTINE && poll(&p, 1, 0) == 0 && guest_warm_up(g, err) < 0)
 		return -1;
 	for (;;) {
-		int got = receive_request(g, channel, &h);
+		int got = receive_request(g, channel, &in);
 		if (got == 0)
 			return 0;
 		if (got == 2)
 			continue;
-		int r = answer(g, channel, &h, reset, stats, err);
+		int r = answer(g, channel, &in, reset, stats, err);
+		explicit_bzero(&in.ticket, sizeof in.ticket); /* a reset of the process backend forks us */
 		if (r < 0)
 			return -1;
 		if (reset == CONTROL_RESET_DISCARD)
 			return 1;
-		if (reset == CONTROL_RESET_PRISTINE && make_pristine(g, r == 0 ? channel : -1, h.id, stats, err) < 0)
+		if (reset == CONTROL_RESET_PRISTINE && make_pristine(g, r == 0 ? channel : -1, in.h.id, stats, err) < 0)
 			return -1;
 		if (r > 0)
 			return 0;

@@ -18,13 +18,14 @@ void snapshot_init(struct snapshot *s, enum ppce_backend backend, const struct i
 		.stack_kib = m->stack_kib,
 		.request_kib = m->request_kib,
 		.response_kib = m->response_kib,
+		.data_kib = m->data_kib,
 		.nsegments = image->nsegments,
 		.image_end = image->end,
 		.signal_entry = image->signal_entry,
 		.warm_path = "/",
 	};
 	memcpy(s->file.segments, image->segments, sizeof s->file.segments);
-	layout_compute(&s->layout, m->memory_mib, m->stack_kib, m->request_kib, m->response_kib);
+	layout_compute(&s->layout, m->memory_mib, m->stack_kib, m->request_kib, m->response_kib, m->data_kib);
 }
 
 static int write_all(int fd, const void *data, size_t len, uint64_t at, struct err *err)
@@ -88,7 +89,8 @@ static int check_file(const struct snapshot_file *f, enum ppce_backend backend, 
 		return err_set(err, ERR_INVALID, "not a snapshot of this backend");
 	if (!in_range(f->memory_mib, PPCE_MEMORY_MIB_MIN, PPCE_MEMORY_MIB_MAX) || !in_range(f->stack_kib, 16, 8192) ||
 	    !in_range(f->request_kib, 4, 16384) || !in_range(f->response_kib, 4, 16384) ||
-	    f->nsegments > IMAGE_SEGMENTS_MAX || !memchr(f->warm_path, 0, sizeof f->warm_path))
+	    (f->data_kib && !in_range(f->data_kib, 4, 16384)) || f->nsegments > IMAGE_SEGMENTS_MAX ||
+	    !memchr(f->warm_path, 0, sizeof f->warm_path))
 		return err_set(err, ERR_INVALID, "the snapshot's sizes are out of range");
 	uint64_t limit = PPCE_IMAGE_BASE + ((uint64_t)f->memory_mib << 20);
 	if (((uint64_t)f->stack_kib << 10) + 3 * PPCE_PAGE > limit - PPCE_IMAGE_BASE)
@@ -111,7 +113,8 @@ int snapshot_read(struct snapshot *s, int fd, enum ppce_backend backend, struct 
 		return err_set(err, ERR_INVALID, "the snapshot is truncated");
 	if (check_file(&s->file, backend, err) < 0)
 		return -1;
-	layout_compute(&s->layout, s->file.memory_mib, s->file.stack_kib, s->file.request_kib, s->file.response_kib);
+	layout_compute(&s->layout, s->file.memory_mib, s->file.stack_kib, s->file.request_kib, s->file.response_kib,
+		       s->file.data_kib);
 	if (s->layout.size != at)
 		return err_set(err, ERR_INVALID, "the snapshot's memory does not have the size that it says");
 	if (!s->file.has_warm)

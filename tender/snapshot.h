@@ -33,7 +33,8 @@ struct snapshot_state {
 struct snapshot_file {
 	uint32_t magic, backend; /* enum ppce_backend */
 	uint32_t memory_mib, stack_kib, request_kib, response_kib;
-	uint32_t nsegments, has_warm;
+	uint32_t data_kib; /* 0: the image lists no queries */
+	uint32_t nsegments, has_warm, pad;
 	uint64_t image_end, signal_entry;
 	struct image_segment segments[IMAGE_SEGMENTS_MAX];
 	struct snapshot_state state;

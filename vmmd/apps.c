@@ -48,6 +48,9 @@ void app_describe(struct vmmd *v, const struct app *a, struct routing_message *m
 	m->deadline_ms = a->r.deadline_ms ? a->r.deadline_ms : v->config.proxy.request_ms;
 	m->request_bytes = a->image->r.request_kib * 1024;
 	m->response_bytes = a->image->r.response_kib * 1024;
+	m->has_store = *a->image->r.queries != '\0';
+	memcpy(m->digest, a->image->r.digest, sizeof m->digest);
+	m->slot = TAINT_NONE;
 }
 
 static struct app *insert(struct vmmd *v, const struct app_record *r, struct image *image)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/names.h"
 #include "lib/sock.h"
 #include "vmmd/vmmd.h"
 #include "vmmd/boot.h"
@@ -34,7 +35,8 @@ static void take_result(struct boot *b, struct tender *t, const struct control_m
 {
 	if (b->booted || m->manifest_memory_mib < PPCE_MEMORY_MIB_MIN || m->manifest_memory_mib > PPCE_MEMORY_MIB_MAX ||
 	    !m->manifest_request_kib || m->manifest_request_kib > PPCE_REQUEST_BYTES_MAX / 1024 ||
-	    !m->manifest_response_kib || m->manifest_response_kib > PPCE_RESPONSE_BYTES_MAX / 1024) {
+	    !m->manifest_response_kib || m->manifest_response_kib > PPCE_RESPONSE_BYTES_MAX / 1024 ||
+	    !queries_valid(m->queries)) {
 		tender_kill(t, "the tender sent a malformed description of the image");
 		return;
 	}
@@ -44,6 +46,7 @@ static void take_result(struct boot *b, struct tender *t, const struct control_m
 	b->result.response_kib = m->manifest_response_kib;
 	b->result.boot_us = m->boot_us;
 	memcpy(b->result.name, m->name, sizeof b->result.name);
+	memcpy(b->result.queries, m->queries, sizeof b->result.queries);
 }
 
 static void on_message(struct tender *t, const struct control_message *m)

@@ -17,6 +17,7 @@ struct boot;
 struct boot_result {
 	int snapshot; /* now the receiver's */
 	char name[PPCE_NAME_SIZE];
+	char queries[PPCE_QUERIES_SIZE]; /* of the manifest: names joined by commas, checked */
 	uint32_t memory_mib, request_kib, response_kib, boot_us;
 };
 

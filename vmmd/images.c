@@ -403,6 +403,7 @@ static void booted(void *ctx, const struct boot_result *result, const struct err
 	memcpy(r.digest, a->job.digest, sizeof r.digest);
 	memcpy(r.label, a->label, sizeof r.label);
 	memcpy(r.manifest_name, result->name, sizeof r.manifest_name);
+	memcpy(r.queries, result->queries, sizeof r.queries);
 	if (write_down(a, &r, &err) < 0) {
 		int fd = result->snapshot;
 		sock_close(&fd);

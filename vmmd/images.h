@@ -33,6 +33,7 @@ struct image_record { /* what the database keeps */
 	uint64_t bytes;
 	char manifest_name[PPCE_NAME_SIZE];
 	uint32_t memory_mib, request_kib, response_kib;
+	char queries[PPCE_QUERIES_SIZE]; /* that its apps may run, joined by commas; empty: they need no store */
 };
 
 typedef void image_waiter_fn(struct vmmd *v, void *ctx, const struct err *err); /* err NULL: the image is ready */

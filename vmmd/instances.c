@@ -107,22 +107,23 @@ static int take_tender(struct vmmd *v, struct instance *i, struct err *err)
 	return 0;
 }
 
-static int bind_tender(struct instance *i, int channel, struct err *err)
+/* `store`: the tender's end of the socket to the store, or -1. */
+static int bind_tender(struct instance *i, int channel, int store, struct err *err)
 {
 	struct control_message m = { .type = CONTROL_BIND, .reset = reset_mode(i->app) };
-	const int fds[] = { i->app->image->snapshot, channel };
+	const int fds[] = { i->app->image->snapshot, channel, store };
 	memcpy(m.uuid, i->uuid, sizeof m.uuid);
 	tender_deadline(i->tender, BOUND_MS, "binding the instance");
-	return tender_send(i->tender, &m, fds, 2, err);
+	return tender_send(i->tender, &m, fds, store >= 0 ? 3 : 2, err);
 }
 
 /* A shell may have died a moment ago, which shows when it takes no order: then the next one. */
-static int take_and_bind(struct vmmd *v, struct instance *i, int channel, struct err *err)
+static int take_and_bind(struct vmmd *v, struct instance *i, int channel, int store, struct err *err)
 {
 	for (;;) {
 		if (take_tender(v, i, err) < 0)
 			return -1;
-		if (bind_tender(i, channel, err) == 0)
+		if (bind_tender(i, channel, store, err) == 0)
 			break;
 		tender_give(i->tender, &tender_nobody, NULL);
 		if (!i->from_shell)
@@ -151,12 +152,28 @@ static struct instance *prepare(struct app *app, const char *label, const char *
 		return NULL;
 	i->app = app;
 	i->held = -1;
+	i->slot = TAINT_NONE;
 	i->started_ns = clock_ns();
 	uuid_new(i->uuid);
 	memcpy(i->digest, app->image->r.digest, sizeof i->digest);
 	snprintf(i->label, sizeof i->label, "%s", label);
 	snprintf(i->owner, sizeof i->owner, "%s", owner);
 	return i;
+}
+
+/* With a socket to the store where the image lists queries. */
+static int attach_and_bind(struct vmmd *v, struct instance *i, int channel, struct err *err)
+{
+	const char *queries = i->app->image->r.queries;
+	int store = *queries ? attach_instance(v, i, queries, err) : -1;
+
+	if (*queries && store < 0)
+		return -1;
+	int rc = take_and_bind(v, i, channel, store, err);
+	sock_close(&store);
+	if (rc < 0)
+		attach_release(v, i);
+	return rc;
 }
 
 struct instance *instance_start(struct vmmd *v, struct app *app, const char *label, const char *owner, uint64_t id,
@@ -172,7 +189,7 @@ struct instance *instance_start(struct vmmd *v, struct app *app, const char *lab
 		free(i);
 		return NULL;
 	}
-	int rc = take_and_bind(v, i, pair[1], err);
+	int rc = attach_and_bind(v, i, pair[1], err);
 	sock_close(&pair[1]);
 	if (rc < 0) {
 		sock_close(&pair[0]);
@@ -298,6 +315,7 @@ static void forget(struct vmmd *v, struct instance *i)
 	v->instances.count--;
 	app->ninstances--;
 	sock_close(&i->held);
+	attach_release(v, i);
 	free(i);
 	app_release(app);
 }

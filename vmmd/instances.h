@@ -34,6 +34,7 @@ struct instance {
 	struct tender *tender;
 	enum instance_state state;
 	bool from_shell;
+	uint32_t slot;			       /* of the taint table; TAINT_NONE: the instance has no store */
 	int held;			       /* the proxy's end of the channel while no proxy is connected, else -1 */
 	uint64_t started_ns;		       /* CLOCK_MONOTONIC */
 	uint32_t spawn_us, create_us, bind_us; /* 0 where made ahead or not known yet */

@@ -45,6 +45,8 @@ static void put_gauges(const struct vmmd *v, struct buf *out)
 	put(out, "gauge", "shells_wanted", "Shells that are to be ready.", v->shells.want);
 	put(out, "gauge", "images", "Images.", v->images.count);
 	put(out, "gauge", "apps", "Apps.", v->apps.count);
+	put(out, "gauge", "store_connected", "1 while the store is connected.", attach_connected(v) ? 1 : 0);
+	put(out, "gauge", "store_slots", "Slots of the taint table that are not free.", TAINT_SLOTS - v->attach.nfree);
 	put(out, "gauge", "proxy_connected", "1 while a proxy is connected.", v->route.peer ? 1 : 0);
 }
 

@@ -171,6 +171,9 @@ void route_instance(struct vmmd *v, struct instance *i, uint64_t id, int channel
 	memcpy(m.label, i->label, sizeof m.label);
 	memcpy(m.owner, i->owner, sizeof m.owner);
 	memcpy(m.uuid, i->uuid, sizeof m.uuid);
+	memcpy(m.digest, i->digest, sizeof m.digest); /* its own, should the image have been replaced */
+	m.has_store = i->slot != TAINT_NONE;
+	m.slot = i->slot;
 	post(v, &m, channel);
 }
 
@@ -292,12 +295,27 @@ static void on_peer(uv_poll_t *poll, int status, int events)
 
 /* --- connections ------------------------------------------------------------------------------------------------- */
 
+static void send_table(struct vmmd *v)
+{
+	struct routing_message m = { .type = ROUTING_TAINT, .slot = TAINT_NONE };
+	struct err err;
+	int fd = attach_table_reader(v, &err);
+
+	if (fd >= 0) {
+		post(v, &m, fd);
+		return;
+	}
+	log_error("the proxy cannot be served: %s", err.text);
+	break_off(v->route.peer);
+}
+
 static void synchronise(struct vmmd *v)
 {
 	struct routing_message m = { .type = ROUTING_SYNCED };
 	const struct app *app;
 	struct instance *i;
 
+	send_table(v);
 	TAILQ_FOREACH (app, &v->apps.list, link)
 		route_app(v, app);
 	INSTANCE_FOREACH (v, i) {

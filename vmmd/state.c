@@ -7,7 +7,7 @@
 
 #include "lib/names.h"
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 struct state {
 	sqlite3 *db;
@@ -16,11 +16,14 @@ struct state {
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS images (name TEXT PRIMARY KEY, digest TEXT NOT NULL, label TEXT NOT NULL,"
 	" added INTEGER NOT NULL, bytes INTEGER NOT NULL, manifest_name TEXT NOT NULL, memory_mib INTEGER NOT NULL,"
-	" request_kib INTEGER NOT NULL, response_kib INTEGER NOT NULL) STRICT;"
+	" request_kib INTEGER NOT NULL, response_kib INTEGER NOT NULL, queries TEXT NOT NULL DEFAULT '') STRICT;"
 	"CREATE TABLE IF NOT EXISTS apps (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images (name),"
 	" lifetime INTEGER NOT NULL, discard INTEGER NOT NULL, max_instances INTEGER NOT NULL, idle_s INTEGER NOT NULL,"
 	" max_age_s INTEGER NOT NULL, max_requests INTEGER NOT NULL, deadline_ms INTEGER NOT NULL) STRICT;"
-	"PRAGMA user_version = 1;";
+	"PRAGMA user_version = 2;";
+
+/* Version 1 knew no queries. Its images were built for an older ABI and have to be added again anyway. */
+static const char upgrade_1[] = "ALTER TABLE images ADD COLUMN queries TEXT NOT NULL DEFAULT ''";
 
 static int fault(struct state *s, struct err *err, const char *what)
 {
@@ -54,6 +57,8 @@ static int prepare_schema(struct state *s, struct err *err)
 			 "BEGIN IMMEDIATE",
 			 NULL, NULL, NULL) != SQLITE_OK)
 		return fault(s, err, "cannot be written");
+	if (version == 1 && sqlite3_exec(s->db, upgrade_1, NULL, NULL, NULL) != SQLITE_OK)
+		return fault(s, err, "its tables cannot be brought up to date");
 	if (sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		return fault(s, err, "its tables cannot be made");
@@ -121,7 +126,8 @@ static bool read_image(sqlite3_stmt *q, struct image_record *r)
 	       get_text(q, 5, r->manifest_name, sizeof r->manifest_name) &&
 	       get_number(q, 6, PPCE_MEMORY_MIB_MIN, PPCE_MEMORY_MIB_MAX, &r->memory_mib) &&
 	       get_number(q, 7, 1, PPCE_REQUEST_BYTES_MAX / 1024, &r->request_kib) &&
-	       get_number(q, 8, 1, PPCE_RESPONSE_BYTES_MAX / 1024, &r->response_kib);
+	       get_number(q, 8, 1, PPCE_RESPONSE_BYTES_MAX / 1024, &r->response_kib) &&
+	       get_text(q, 9, r->queries, sizeof r->queries) && queries_valid(r->queries);
 }
 
 static bool read_app(sqlite3_stmt *q, struct app_record *r)
@@ -168,8 +174,8 @@ int state_images(struct state *s, state_image_fn *fn, void *ctx, struct err *err
 {
 	struct image_call call = { fn, ctx };
 	return each(s,
-		    "SELECT name, digest, label, added, bytes, manifest_name, memory_mib, request_kib, response_kib "
-		    "FROM images ORDER BY name",
+		    "SELECT name, digest, label, added, bytes, manifest_name, memory_mib, request_kib, response_kib, "
+		    "queries FROM images ORDER BY name",
 		    image_row, &call, err);
 }
 
@@ -219,11 +225,11 @@ int state_put_image(struct state *s, const struct image_record *r, struct err *e
 {
 	sqlite3_stmt *q =
 		prepare(s,
-			"INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+			"INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
 			"digest = excluded.digest, label = excluded.label, added = excluded.added, "
 			"bytes = excluded.bytes, manifest_name = excluded.manifest_name, memory_mib = "
 			"excluded.memory_mib, request_kib = excluded.request_kib, response_kib = "
-			"excluded.response_kib",
+			"excluded.response_kib, queries = excluded.queries",
 			err);
 	if (!q)
 		return -1;
@@ -236,6 +242,7 @@ int state_put_image(struct state *s, const struct image_record *r, struct err *e
 	sqlite3_bind_int64(q, 7, r->memory_mib);
 	sqlite3_bind_int64(q, 8, r->request_kib);
 	sqlite3_bind_int64(q, 9, r->response_kib);
+	sqlite3_bind_text(q, 10, r->queries, -1, SQLITE_STATIC);
 	return finish(s, q, err);
 }
 

@@ -10,6 +10,7 @@
  *   boot.c      one boot of an image                 rest_api.c, rest_apps.c   the REST interface
  *   store.c     image files                          applog.c     what guests log
  *   state.c     SQLite: what survives a restart      events.c, metrics.c       what operators see
+ *   attach.c    the store, and the taint table
  */
 #ifndef VMMD_VMMD_H
 #define VMMD_VMMD_H
@@ -20,6 +21,7 @@
 #include "lib/config.h"
 #include "policy/policy.h"
 #include "vmmd/apps.h"
+#include "vmmd/attach.h"
 #include "vmmd/events.h"
 #include "vmmd/images.h"
 #include "vmmd/instances.h"
@@ -42,6 +44,7 @@ struct vmmd {
 	struct apps apps;
 	struct instances instances;
 	struct route route;
+	struct attach attach;
 	struct events events;
 	struct metrics metrics;
 	bool ending; /* everything is being taken down: start nothing */

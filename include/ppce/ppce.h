@@ -108,7 +108,7 @@ const char *ppce_error_text(int error); /* for logs: "denied", "no such query", 
 /* Rows of a query; valid until the next ppce_query, ppce_write or ppce_declassify of this request. */
 struct ppce_rows {
 	unsigned columns, rows; /* of the whole result */
-	unsigned row;		/* the current one; set by ppce_next() */
+	unsigned row;		/* the current one, from 1; 0 before the first ppce_next() */
 	const char *names[PPCE_VALUES_MAX];
 	struct ppce_value value[PPCE_VALUES_MAX]; /* of the current row */
 	const void *at, *end;			  /* not for apps */
@@ -126,7 +126,8 @@ int64_t ppce_column_int(const struct ppce_rows *rows, const char *name); /* 0 un
 /* Runs a writing query (rule R3). Rows changed, or an enum ppce_data_error. */
 int64_t ppce_write(const char *name, unsigned n, ...);
 /* Releases a value under a certificate (rule R7): `json` becomes the whole answer (200, application/json) if the
- * certificate allows, and nothing else of this response leaves. 0, or an enum ppce_data_error. */
+ * certificate allows, and nothing else of this response leaves: what stood in it is dropped, ppce_body() and the like
+ * fail, and only ppce_reply() takes the release back. 0, or an enum ppce_data_error and the response as it was. */
 int ppce_declassify(struct ppce_response *res, const char *certificate, const char *json);
 
 /* Entry points of the library OS, named by the manifest; not for apps. */

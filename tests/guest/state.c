@@ -131,7 +131,7 @@ static size_t regions(uint64_t (*out)[2])
 	out[2][0] = stack_end - ((uint64_t)(stack_kib ? stack_kib : 256) << 10);
 	out[2][1] = stack_end;
 	out[3][0] = io->request_at;
-	out[3][1] = io->response_at + io->response_max;
+	out[3][1] = io->data_at + io->data_max;
 	return 4;
 }
 
@@ -173,6 +173,7 @@ static void scribble_memory(uint64_t response_end)
 		fill_lines((uint64_t)p, (uint64_t)p + len);
 	fill_lines(los_io->request_at, los_io->request_at + los_io->request_max);
 	fill_lines(response_end, los_io->response_at + los_io->response_max);
+	fill_lines(los_io->data_at, los_io->data_at + los_io->data_max);
 	fill_lines(r[2][0], (uint64_t)__builtin_frame_address(0) - 4096);
 }
 
@@ -218,4 +219,5 @@ static int own_loop(void)
 	}
 }
 
-PPCE_APP(.name = "state", .init = own_loop, .handle = handle, .memory_mib = 4, .warm_path = "/counter")
+PPCE_APP(.name = "state", .init = own_loop, .handle = handle, .memory_mib = 4, .queries = "none",
+	 .warm_path = "/counter")

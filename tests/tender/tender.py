@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Runs a real ppce-tender the way vmmd does: control socket, snapshot, channel. For the tests of tender/."""
-import ctypes
 import os
 import socket
 import struct
 import subprocess
 from pathlib import Path
 
+from fake_store import FakeStore, make_ticket
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("PPCE_BUILD", ROOT / "build"))
 TENDER = BUILD / "bin" / "ppce-tender"
 
 # struct control_message of include/ppce/control.h
-CONTROL = struct.Struct("<10I33s37s1024s2x")
+CONTROL = struct.Struct("<10I33s256s37s1024s2x")
 BOOT, BIND, CHANNEL, SHELL_READY, BOOTED, BOUND, FAILED, LOG = 1, 2, 3, 16, 17, 18, 19, 20
 RESET_NONE, RESET_PRISTINE, RESET_DISCARD = 0, 1, 2
 # struct frame_header of include/ppce/frame.h
@@ -20,7 +21,7 @@ FRAME = struct.Struct("<IHHIIIIII")
 MAGIC = 0x46435050
 REQUEST, RESPONSE, FRAME_FAILED, READY = 1, 2, 3, 4
 CRASHED, DEADLINE, BAD_ANSWER, TOO_LARGE, INTERNAL = 1, 2, 3, 4, 5
-FLAG_READY, FLAG_LAST = 1, 2
+FLAG_READY, FLAG_LAST, FLAG_TICKET = 1, 2, 4
 STATS = struct.Struct("<7QII")
 PAGE = 4096
 
@@ -62,7 +63,7 @@ class Answer:
     """A decoded struct wire_response, checked as strictly as the proxy does."""
 
     def __init__(self, payload):
-        version, fields, self.status, _, at, length = struct.unpack_from("<6I", payload)
+        version, fields, self.status, self.release, at, length = struct.unpack_from("<6I", payload)
         assert version == 1 and at + length < len(payload)
         self.body = payload[at:at + length]
         self.text = self.body.decode(errors="replace")
@@ -86,7 +87,7 @@ class Tender:
         self.control.settimeout(20)
         self.stats_fd = os.memfd_create("stats")
         os.ftruncate(self.stats_fd, PAGE)
-        self.logs, self.channel, self.ids = [], None, 0
+        self.logs, self.channel, self.store, self.ids = [], None, None, 0
         args = [str(TENDER), "--backend", backend]
         if os.geteuid() == 0:
             args += ["--jail-uid", "65534", "--jail-gid", "65534"]
@@ -104,7 +105,7 @@ class Tender:
         return self.process.pid
 
     def send(self, kind, fds, reset=0, deadline_ms=10000):
-        message = CONTROL.pack(kind, reset, deadline_ms, 0, 0, 0, 0, 0, 0, 0, b"", b"test", b"")
+        message = CONTROL.pack(kind, reset, deadline_ms, 0, 0, 0, 0, 0, 0, 0, b"", b"", b"test", b"")
         socket.send_fds(self.control, [message], fds)
 
     def receive(self):
@@ -114,7 +115,8 @@ class Tender:
         f = CONTROL.unpack(data)
         return {"type": f[0], "severity": f[3], "memory_mib": f[4], "create_us": f[7], "boot_us": f[8],
                 "bind_us": f[9], "name": f[10].split(b"\0")[0].decode(),
-                "reason": f[12].split(b"\0")[0].decode(errors="replace")}
+                "queries": f[11].split(b"\0")[0].decode(),
+                "reason": f[13].split(b"\0")[0].decode(errors="replace")}
 
     def expect(self, kind):
         while True:
@@ -142,11 +144,18 @@ class Tender:
         assert self.process.wait(10) == 0
         return memory
 
-    def bind(self, snapshot, reset=RESET_NONE):
+    def bind(self, snapshot, reset=RESET_NONE, store=False):
+        """`store`: with a socket to a store, which the test plays at .store; requests then carry tickets."""
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.channel.settimeout(20)
-        self.send(BIND, [snapshot, theirs.fileno()], reset=reset)
+        fds = [snapshot, theirs.fileno()]
+        if store:
+            self.store, their_store = FakeStore.pair()
+            fds.append(their_store.fileno())
+        self.send(BIND, fds, reset=reset)
         theirs.close()
+        if store:
+            their_store.close()
         self.bound = self.expect(BOUND)
         self.reset_mode = reset
         return self
@@ -167,10 +176,15 @@ class Tender:
             data += part
         return bytes(data)
 
-    def send_frame(self, payload, deadline_ms=5000, kind=REQUEST, magic=MAGIC, length=None):
+    def send_frame(self, payload, deadline_ms=5000, kind=REQUEST, magic=MAGIC, length=None, flags=None, ticket=None):
         self.ids += 1
-        head = FRAME.pack(magic, kind, 0, len(payload) if length is None else length, self.ids, deadline_ms, 0, 0, 0)
-        self.channel.sendall(head + payload)
+        if self.store and ticket is None:
+            ticket = make_ticket(seq=self.ids)
+        if flags is None:
+            flags = FLAG_TICKET if ticket else 0
+        head = FRAME.pack(magic, kind, flags, len(payload) if length is None else length, self.ids, deadline_ms, 0, 0,
+                          0)
+        self.channel.sendall(head + (ticket or b"") + payload)
 
     def read_frame(self):
         magic, kind, flags, length, ident, code, load_us, run_us, _ = FRAME.unpack(self.read_exactly(FRAME.size))
@@ -180,6 +194,16 @@ class Tender:
     def call(self, path="/", deadline_ms=5000, **request):
         """One request, one answer; with pristine reset also waits for the guest to be ready again."""
         self.send_frame(encode_request(path=path, **request), deadline_ms)
+        return self.finish()
+
+    def call_store(self, path, data=b"", deadline_ms=5000, request=None, **reply):
+        """The same for a request that makes one call to the store; (answer, the call)."""
+        self.send_frame(encode_request(path=path, **(request or {})), deadline_ms)
+        call = self.store.serve(data, **reply)
+        return self.finish(), call
+
+    def finish(self):
+        """Reads the answer to the last request."""
         kind, flags, code, payload, self.timing = self.read_frame()
         if kind == FRAME_FAILED:
             raise Lost(code)
@@ -204,8 +228,9 @@ class Tender:
     def close(self):
         self.process.kill()
         self.process.wait()
-        if self.channel:
-            self.channel.close()
+        for peer in (self.channel, self.store):
+            if peer:
+                peer.close()
         self.control.close()
         os.close(self.stats_fd)
 
