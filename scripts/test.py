@@ -104,7 +104,8 @@ def pytest(count, options, directory, *what, env=None):
     for case in bad:
         count.one(False, f"{case.get('classname')}.{case.get('name')}")
     count.add(len(good), 0, "", skipped=len(skipped))
-    options.backends |= {b for b in ("kvm", "process") if any(b in c.get("name") for c in good)}
+    parameters = {part for c in good for part in re.split(r"[\[\]-]", c.get("name"))[1:]}
+    options.backends |= parameters & {"kvm", "process"}
     if code and not bad:
         count.one(False, f"pytest ended with {code}")
 

@@ -2,6 +2,8 @@
 """The main job: users log in and call an app; each class, user or request is served by an instance of its own."""
 import pytest
 
+from harness import eventually
+
 SECRET = "level=NATO_SECRET,comp={A}"
 RESTRICTED = "level=NATO_RESTRICTED"
 LIFETIMES = ("class", "user", "request")
@@ -68,7 +70,8 @@ def test_every_request_finds_a_pristine_instance(world):
     counts = {seen(answer)["count"] for answer in answers}
     assert len(counts) == 1, "a request saw how many had been there before it"
     assert {answer.start for answer in answers} <= {"pristine", "cold"}
-    assert answers[-1].start == "pristine"
+    # A request that comes before the reset is done is given another instance, cold, so not every second one is pristine.
+    eventually(lambda: call(world, "ann", "/echo-request/").start == "pristine", what="a request to a reset instance")
 
 
 def test_start_says_how_the_instance_was_found(world):
