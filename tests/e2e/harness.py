@@ -25,6 +25,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
+# How much longer everything may take, where the whole machine is emulated (scripts/test-kvm-plain).
+SCALE = int(os.environ.get("PPCE_TIME_SCALE", "1"))
 DAEMONS = ("auth", "vmmd", "proxy")
 
 KVM_CREATE_VM = 0xAE01
@@ -124,7 +126,7 @@ class Client:
     """One keep-alive connection to the proxy; not for use by several threads at once."""
 
     def __init__(self, host, port, timeout=30):
-        self.connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        self.connection = http.client.HTTPConnection(host, port, timeout=timeout * SCALE)
 
     def request(self, method, target, body=None, headers=None):
         begin = time.monotonic()
@@ -151,7 +153,7 @@ class UnixClient(Client):
 
         def connect():
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(timeout)
+            sock.settimeout(timeout * SCALE)
             sock.connect(str(path))
             self.connection.sock = sock
 
@@ -192,7 +194,7 @@ class Platform:
         self.stderr = open(self.dir / "up.stderr", "ab")
         self.process = subprocess.Popen([self.bin / "ppce", "up", "-C", self.dir, "--listen", listen],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
-        self.ready_line = self._read_line(timeout)
+        self.ready_line = self._read_line(timeout * SCALE)
         found = re.search(r"http://([0-9.]+):(\d+)", self.ready_line)
         if not found:
             self.stop(check=False)
@@ -220,14 +222,14 @@ class Platform:
         if code is None:
             self.process.send_signal(sig)
             try:
-                code = self.process.wait(timeout)
+                code = self.process.wait(timeout * SCALE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
         self.process.stdout.close()
         self.stderr.close()
         self.process = None
-        left = self._wait_gone(family, 6)
+        left = self._wait_gone(family, 6 * SCALE)
         for pid, _ in left:
             os.kill(pid, signal.SIGKILL)
         if check and sig == signal.SIGTERM and code != 0:
@@ -277,7 +279,7 @@ class Platform:
         """ppce with these arguments, whatever its exit code: subprocess.CompletedProcess with text."""
         return subprocess.run([self.bin / "ppce", *map(str, args)], input=input, env={**os.environ, **(env or {})},
                               stdin=subprocess.DEVNULL if input is None else None, capture_output=True, text=True,
-                              timeout=timeout)
+                              timeout=timeout * SCALE)
 
     def cli(self, *args, code=0, **kw):
         """The same with -C; its standard output. Any other exit code than `code` is a CliError."""
@@ -351,7 +353,7 @@ class Platform:
 
     def wait_ready(self, timeout=20):
         """Until every daemon says that it is ready."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * SCALE
         while True:
             try:
                 if all(self.rest(d, "GET", "/readyz").status == 200 for d in DAEMONS):
@@ -399,7 +401,7 @@ def descendants(root):
 
 def eventually(check, timeout=10, what="condition"):
     """Calls check() until it returns something true, and returns that."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * SCALE
     while True:
         value = check()
         if value:
