@@ -7,6 +7,7 @@ the Debian packages of python3-pytest. Everything is an emulation of an emulatio
 speed. The machine has no disk and no network but loopback, and leaves nothing behind but a report.
 """
 import argparse
+import itertools
 import os
 import pathlib
 import re
@@ -21,9 +22,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 KERNEL = "linux-image-cloud-amd64"
 MODULES = ("virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko")
 PACKAGES = ("python3-pytest", "bash", "coreutils")
-TESTS = ("tests/tender", "tests/guest", "tests/e2e/test_main_job.py")
+# Two runs of pytest side by side, one for each processor.
+RUNS = (("tests/tender/test_guest.py",), ("tests/guest", "tests/e2e/test_main_job.py"))
 TIME_SCALE = 4  # the machine is this much slower than a real one, for the tests' time-outs
 MEMORY_MIB = 1536
+BOOT_SECONDS = 120  # at most, until the tests begin
 
 
 def say(text):
@@ -130,11 +133,16 @@ def write_small_parts(root, modules, command):
     (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
 
 
-def tests_command(build, pytest_args):
-    """A shell script for the machine. One pytest for everything: its second processor is for daemons and guests."""
+def tests_command(build, runs, args, timeout):
+    """The shell script /tests of the machine: all runs side by side, each shown when it has ended. One that is not done in
+    time is interrupted, so that pytest says where it was."""
     env = {"PPCE_BUILD": build, "PPCE_IMAGES": build / "plain/images", "PPCE_TIME_SCALE": TIME_SCALE}
-    exports = "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in env.items())
-    return f"cd {shlex.quote(str(ROOT))}\n{exports}exec python3 -m pytest --color=no --junitxml=/tmp/report.xml {shlex.join(pytest_args)}\n"
+    lines = [f"cd {shlex.quote(str(ROOT))}", *(f"export {name}={shlex.quote(str(value))}" for name, value in env.items())]
+    for i, tests in enumerate(runs):
+        pytest = f"python3 -m pytest --color=no --junitxml=/tmp/report-{i}.xml {shlex.join([*args, *tests])}"
+        lines.append(f"timeout -s INT {timeout} {pytest} >/tmp/log-{i} 2>&1 &\npid{i}=$!")
+    lines += [f"wait $pid{i}\ncat /tmp/log-{i}" for i in range(len(runs))]
+    return "\n".join(lines) + "\n"
 
 
 def build_images(build):
@@ -169,15 +177,20 @@ def run_machine(kernel, initrd, report, timeout):
         say(f"not done after {timeout} s: ended")
 
 
-def count(report):
-    """(passed, failed, skipped) of the report. A report that is missing or cut off is one failure."""
-    try:
-        cases = list(ET.parse(report).getroot().iter("testcase"))
-    except (OSError, ET.ParseError):
-        return 0, 1, 0
-    failed = sum(1 for c in cases if c.find("failure") is not None or c.find("error") is not None)
-    skipped = sum(1 for c in cases if c.find("skipped") is not None)
-    return len(cases) - failed - skipped, failed, skipped
+def count(report, runs):
+    """(passed, failed, skipped) of the runs' reports, one after the other in one file. One that is missing, cut off or
+    without tests is a failure."""
+    total = [0, 0, 0]
+    texts = report.read_text().split("<?xml")[1:] if report.exists() else []
+    for text in texts + [""] * (runs - len(texts)):
+        try:
+            cases = list(ET.fromstring("<?xml" + text).iter("testcase"))
+        except ET.ParseError:
+            cases = []
+        failed = sum(1 for c in cases if c.find("failure") is not None or c.find("error") is not None)
+        skipped = sum(1 for c in cases if c.find("skipped") is not None)
+        total = [a + b for a, b in zip(total, (len(cases) - failed - skipped, failed if cases else 1, skipped))]
+    return total
 
 
 def parse(argv):
@@ -185,9 +198,9 @@ def parse(argv):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.environ.get("PPCE_BUILD") or ROOT / "build", type=pathlib.Path,
                         help="build directory under test (default: build)")
-    parser.add_argument("--timeout", type=int, default=600, help="seconds until the machine is ended (default: 600)")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds until the tests are ended (default: 600)")
     parser.add_argument("-k", metavar="EXPR", default="kvm", help="which tests (default: kvm)")
-    parser.add_argument("pytest", nargs="*", metavar="TEST", help=f"files or tests (default: {' '.join(TESTS)})")
+    parser.add_argument("pytest", nargs="*", metavar="TEST", help=f"files or tests (default: {' '.join(itertools.chain(*RUNS))})")
     return parser.parse_known_args(argv)
 
 
@@ -196,11 +209,12 @@ def main(argv):
     build, begin = options.build.resolve(), time.monotonic()
     kernel, modules = fetch_kernel(build / "plain")
     build_images(build)
-    initrd = make_initrd(build, modules, tests_command(build, ["-k", options.k, *extra, *(options.pytest or TESTS)]))
+    runs = [options.pytest] if options.pytest else RUNS
+    initrd = make_initrd(build, modules, tests_command(build, runs, ["-k", options.k, *extra], options.timeout))
     report = build / "plain/report.xml"
     say(f"{kernel.name} under QEMU, initramfs of {initrd.stat().st_size >> 20} MiB")
-    run_machine(kernel, initrd, report, options.timeout)
-    passed, failed, skipped = count(report)
+    run_machine(kernel, initrd, report, options.timeout + BOOT_SECONDS)
+    passed, failed, skipped = count(report, len(runs))
     say(f"plain KVM: {time.monotonic() - begin:.0f} s, {skipped} skipped, report in {report}")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed or not passed else 0

@@ -88,6 +88,8 @@ FAULTS = [
     ("/cr0", "general protection", "Segmentation fault"),
     ("/dr7", "general protection", "Segmentation fault"),
     ("/lidt", "general protection", "Segmentation fault"),
+    ("/swapgs", "general protection", "Segmentation fault"),
+    ("/xsetbv", "general protection", "Segmentation fault"),
     ("/ud2", "invalid instruction", "Illegal instruction"),
     ("/divide", "division error", "Floating point exception"),
     ("/noncanonical", "general protection", "Segmentation fault"),
@@ -109,7 +111,8 @@ def test_fault_ends_the_instance_with_a_reason(make, backend, path, kvm, process
 
 
 @pytest.mark.parametrize("path", ["/wild-stack", "/syscall-stack", "/syscall-stack-high", "/int3", "/int80", "/int20",
-                                  "/far-kernel", "/trap-flag"])
+                                  "/far-kernel", "/trap-flag", "/wbinvd", "/rdpmc", "/vmcall", "/vmmcall", "/sysenter",
+                                  "/ldt", "/syscall32", "/sysenter32"])
 def test_hostile_instruction_never_goes_further(make, path):
     """What exactly happens differs between backends and kinds of KVM; the guest must be lost or unharmed, not more."""
     tender = make()
@@ -119,6 +122,18 @@ def test_hostile_instruction_never_goes_further(make, path):
     except Lost as lost:
         assert lost.code in (CRASHED, DEADLINE)
         assert tender.end_reason()
+
+
+@only("kvm")
+@pytest.mark.parametrize("access", ["read", "wide", "vector", "avx", "x87", "repeat", "copy", "locked", "compare", "elsewhere",
+                                    "across", "execute", "push", "syscall", "return", "xsave"])
+def test_odd_access_to_the_doorbell_ends_the_instance(make, backend, access):
+    """KVM emulates instructions that touch the doorbell page, in ring 0 as well: whatever it makes of them is a crash."""
+    tender = make()
+    with pytest.raises(Lost) as lost:
+        tender.call(f"/doorbell-{access}", deadline_ms=2000)
+    assert lost.value.code in (CRASHED, DEADLINE)
+    assert tender.end_reason()
 
 
 @pytest.mark.parametrize("offset", [-PAGE, "request_end", "system_tables", "system_descriptors"])
