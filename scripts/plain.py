@@ -33,25 +33,42 @@ def say(text):
     print(f"== {text}", flush=True)
 
 
+class Unavailable(Exception):
+    """The machine cannot be made here; says why."""
+
+
 def output(*args, **kw):
-    return subprocess.run(args, check=True, stdout=subprocess.PIPE, text=True, **kw).stdout
+    done = subprocess.run(args, capture_output=True, text=True, **kw)
+    if done.returncode:
+        raise Unavailable(f"{shlex.join(map(str, args))}: exit {done.returncode}\n{done.stderr.strip()}")
+    return done.stdout
+
+
+def download(name, directory):
+    """Fetches the package that the package `name` stands for, and unpacks it in the directory."""
+    package = re.search(r"Depends: (linux-image-\S+)", output("apt-cache", "depends", name))
+    if not package:
+        raise Unavailable(f"apt-cache knows no package {name}")
+    output("apt-get", "download", "-q", package.group(1), cwd=directory)
+    deb, = directory.glob("*.deb")
+    output("dpkg", "-x", deb, directory)
+    deb.unlink()
 
 
 def fetch_kernel(cache):
     """(kernel, directory of its modules) of Debian's cloud kernel, unpacked in the cache; nothing is installed."""
-    depends = output("apt-cache", "depends", KERNEL)
-    package = re.search(r"Depends: (linux-image-\S+)", depends).group(1)
-    place = cache / package
+    place, fresh = cache / "kernel", cache / "kernel.new"
     if not place.exists():
-        say(f"fetching {package}")
-        fresh = cache / "fresh"
+        say(f"fetching {KERNEL}")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        subprocess.run(["apt-get", "download", "-q", package], cwd=fresh, check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-        deb, = fresh.glob("*.deb")
-        subprocess.run(["dpkg", "-x", deb, fresh], check=True)
-        deb.unlink()
+        try:
+            download(KERNEL, fresh)
+        except Unavailable:
+            if os.geteuid() != 0:
+                raise
+            output("apt-get", "update", "-q")  # the lists may be old
+            download(KERNEL, fresh)
         fresh.rename(place)
     kernel, = place.glob("boot/vmlinuz-*")
     modules, = place.glob("lib/modules/*/kernel")
@@ -89,10 +106,8 @@ def machine_files(build):
     """What the machine's file system holds of this one's, at the same paths."""
     programs = [p for p in (build / "bin").glob("ppce-*") if p.is_file() and p.name != "ppce-cc"] + [build / "bin/ppce"]
     files = package_files(PACKAGES) | libraries(programs) | set(programs)
-    files |= {ROOT / "pytest.ini"} | below(build / "apps") | below(build / "plain" / "images")
-    files |= {p for p in below(build / "tests" / "guest") if p.suffix == ""}
-    for directory in ("tests/tender", "tests/guest", "tests/e2e", "tests/http"):
-        files |= below(ROOT / directory)
+    files |= {ROOT / "pytest.ini"} | below(ROOT / "tests")
+    files |= below(build / "apps") | below(build / "plain/images") | below(build / "tests/guest")
     compiled = {p.parent / "__pycache__" for p in files if p.suffix == ".py"}
     return files | {p for d in compiled if d.is_dir() for p in d.iterdir()}
 
@@ -150,7 +165,7 @@ def build_images(build):
     images = build / "plain/images"
     images.mkdir(parents=True, exist_ok=True)
     for source in (ROOT / "tests/e2e/apps").glob("*.c"):
-        subprocess.run([build / "bin/ppce-cc", source, "-o", images / source.stem], check=True)
+        output(build / "bin/ppce-cc", source, "-o", images / source.stem)
 
 
 def make_initrd(build, modules, command):
@@ -169,7 +184,7 @@ def run_machine(kernel, initrd, report, timeout):
     qemu = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,+svm,+npt", "-smp", "2",
             "-m", str(MEMORY_MIB), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-serial", "stdio", "-serial", f"file:{report}", "-kernel", str(kernel), "-initrd", str(initrd),
-            "-append", "console=ttyS0 quiet panic=-1"]
+            "-append", "console=ttyS0 quiet panic=-1 tsc=reliable"]
     report.unlink(missing_ok=True)
     try:
         subprocess.run(qemu, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
@@ -193,29 +208,41 @@ def count(report, runs):
     return total
 
 
+def test(build, runs, args, timeout):
+    """Makes the machine, runs the tests in it and returns how many (passed, failed, were skipped)."""
+    kernel, modules = fetch_kernel(build / "plain")
+    build_images(build)
+    initrd = make_initrd(build, modules, tests_command(build, runs, args, timeout))
+    report = build / "plain/report.xml"
+    say(f"{kernel.name} under QEMU, initramfs of {initrd.stat().st_size >> 20} MiB")
+    begin = time.monotonic()
+    run_machine(kernel, initrd, report, timeout + BOOT_SECONDS)
+    say(f"the machine ran for {time.monotonic() - begin:.0f} s; its report is {report}")
+    return count(report, len(runs))
+
+
 def parse(argv):
     parser = argparse.ArgumentParser(prog="scripts/test-kvm-plain", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="Other options are pytest's.")
     parser.add_argument("--build", default=os.environ.get("PPCE_BUILD") or ROOT / "build", type=pathlib.Path,
                         help="build directory under test (default: build)")
     parser.add_argument("--timeout", type=int, default=600, help="seconds until the tests are ended (default: 600)")
     parser.add_argument("-k", metavar="EXPR", default="kvm", help="which tests (default: kvm)")
-    parser.add_argument("pytest", nargs="*", metavar="TEST", help=f"files or tests (default: {' '.join(itertools.chain(*RUNS))})")
+    parser.add_argument("tests", nargs="*", metavar="TEST",
+                        help=f"files or tests (default: {' '.join(itertools.chain(*RUNS))})")
     return parser.parse_known_args(argv)
 
 
 def main(argv):
     options, extra = parse(argv)
-    build, begin = options.build.resolve(), time.monotonic()
-    kernel, modules = fetch_kernel(build / "plain")
-    build_images(build)
-    runs = [options.pytest] if options.pytest else RUNS
-    initrd = make_initrd(build, modules, tests_command(build, runs, ["-k", options.k, *extra], options.timeout))
-    report = build / "plain/report.xml"
-    say(f"{kernel.name} under QEMU, initramfs of {initrd.stat().st_size >> 20} MiB")
-    run_machine(kernel, initrd, report, options.timeout + BOOT_SECONDS)
-    passed, failed, skipped = count(report, len(runs))
-    say(f"plain KVM: {time.monotonic() - begin:.0f} s, {skipped} skipped, report in {report}")
+    try:
+        passed, failed, skipped = test(options.build.resolve(), [options.tests] if options.tests else RUNS,
+                                       ["-k", options.k, *extra], options.timeout)
+    except Unavailable as e:
+        print(f"scripts/test-kvm-plain: {e}", file=sys.stderr)
+        return 1
+    print(f"{skipped} skipped")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed or not passed else 0
 

@@ -57,7 +57,7 @@ def build_image(source, output, *options):
     """Builds an app with ppce-cc; returns the image's path. $PPCE_IMAGES: where it was built already, for a machine that
     has no compiler."""
     if "PPCE_IMAGES" in os.environ:
-        return pathlib.Path(os.environ["PPCE_IMAGES"]) / pathlib.Path(source).stem
+        return pathlib.Path(os.environ["PPCE_IMAGES"]) / pathlib.Path(output).name
     done = subprocess.run([build_dir() / "bin" / "ppce-cc", *options, source, "-o", output], capture_output=True, text=True)
     if done.returncode:
         raise AssertionError(f"ppce-cc {source}: exit {done.returncode}\n{done.stdout}{done.stderr}")
