@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
@@ -216,13 +217,27 @@ static int take_port_state(const struct nlmsghdr *h, void *ctx)
 	return MNL_CB_STOP;
 }
 
-int link_port_forwards(struct nl *nl, unsigned ifindex, bool *out, struct err *err)
+static int take_bridge_state(const struct nlmsghdr *h, void *ctx)
+{
+	const struct nlattr *a = nl_attribute(h, sizeof(struct ifinfomsg), IFLA_OPERSTATE);
+	*(bool *)ctx = a && mnl_attr_get_u8(a) == IF_OPER_UP;
+	return MNL_CB_STOP;
+}
+
+static int ask_state(struct nl *nl, unsigned ifindex, mnl_cb_t take, bool *out, struct err *err)
 {
 	struct nl_batch batch;
 	*out = false;
 	nl_begin(nl, &batch);
 	link_message(nl, &batch, RTM_GETLINK, 0, AF_UNSPEC, ifindex, 0);
-	return nl_dump(nl, &batch, take_port_state, out, err);
+	return nl_dump(nl, &batch, take, out, err);
+}
+
+int link_port_forwards(struct nl *nl, unsigned bridge, unsigned ifindex, bool *out, struct err *err)
+{
+	if (ask_state(nl, ifindex, take_port_state, out, err) < 0)
+		return -1;
+	return *out ? ask_state(nl, bridge, take_bridge_state, out, err) : 0;
 }
 
 /* --- removal ----------------------------------------------------------------------------------------------------- */

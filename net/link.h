@@ -32,8 +32,9 @@ int link_port_attach(struct nl *nl, const struct net_names *names, unsigned brid
  * bridge's table, and the permanent one of the address in the host's neighbour table. */
 int link_port_address(struct nl *nl, unsigned bridge, unsigned ifindex, uint32_t before, uint32_t after,
 		      struct err *err);
-/* Is the port in the state "forwarding"? It is a little after its descriptor was attached. */
-int link_port_forwards(struct nl *nl, unsigned ifindex, bool *out, struct err *err);
+/* Do frames pass, in both directions? The port is in the state "forwarding" a little after its descriptor was attached,
+ * and the bridge itself sends a little after its first port is. */
+int link_port_forwards(struct nl *nl, unsigned bridge, unsigned ifindex, bool *out, struct err *err);
 
 /* Removes ports, their entries and their addresses (0: none): all at once, since one costs as much as many. */
 struct link_doomed {

@@ -7,16 +7,16 @@
 #include "lib/sock.h"
 #include "net/tap.h"
 
-#define FORWARDS_TRIES 200
+#define FORWARDS_TRIES 2000 /* a busy machine takes its time */
 #define FORWARDS_WAIT_NS 50000
 
 /* The kernel opens a port a little after its tap has a descriptor again; frames sent before that would be lost. */
-static int await_forwarding(struct nl *nl, const struct port *p, struct err *err)
+static int await_forwarding(struct nl *nl, unsigned bridge, const struct port *p, struct err *err)
 {
 	static const struct timespec wait = { .tv_nsec = FORWARDS_WAIT_NS };
 	for (int i = 0; i < FORWARDS_TRIES; i++) {
 		bool forwards;
-		if (link_port_forwards(nl, p->ifindex, &forwards, err) < 0)
+		if (link_port_forwards(nl, bridge, p->ifindex, &forwards, err) < 0)
 			return -1;
 		if (forwards)
 			return 0;
@@ -31,7 +31,8 @@ int port_make(struct nl *nl, const struct net_names *names, unsigned bridge, str
 	if (p->fd < 0)
 		return -1;
 	if (link_port_attach(nl, names, bridge, p->ifindex, err) == 0 &&
-	    link_port_address(nl, bridge, p->ifindex, 0, p->after, err) == 0 && await_forwarding(nl, p, err) == 0)
+	    link_port_address(nl, bridge, p->ifindex, 0, p->after, err) == 0 &&
+	    await_forwarding(nl, bridge, p, err) == 0)
 		return 0;
 	const struct link_doomed half = { p->ifindex, p->after };
 	struct err ignored;
@@ -55,5 +56,5 @@ int port_recycle(struct nl *nl, unsigned bridge, struct port *p, struct err *err
 		link_port_address(nl, bridge, p->ifindex, p->after, 0, &ignored);
 		return -1;
 	}
-	return p->after ? await_forwarding(nl, p, err) : 0;
+	return p->after ? await_forwarding(nl, bridge, p, err) : 0;
 }

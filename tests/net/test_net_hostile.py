@@ -214,6 +214,7 @@ def test_malformed_packets(world):
 @pytest.mark.parametrize("operation", [1, 2])
 def test_arp_spoofing(world, operation):
     bad, good = world.bad, world.good
+    world.net.settled(2)  # the taps that take their place have entries too
     before = sh("ip", "neigh"), sh("bridge", "fdb")
     world.is_closed(
         bad.arp(operation, sender=good.ip), bad.arp(operation, sender=bad.gateway), bad.arp(operation, sender="10.77.3.3"),

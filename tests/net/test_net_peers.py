@@ -164,5 +164,5 @@ def test_credentials_are_checked_beside_the_mode(make_net):
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert "refused" in net.log
+    eventually(lambda: "refused" in net.log)
     assert sh("ip", "link")
