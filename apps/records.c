@@ -55,26 +55,21 @@ static int put_rows(struct ppce_response *res, const char *name, const char *que
 		put_text(res, ppce_column_text(&rows, "taken"));
 		ppce_printf(res, ", \"measure\": ");
 		put_text(res, ppce_column_text(&rows, "measure"));
-		ppce_printf(res, ", \"value\": %.15g}", isfinite(value) ? value : 0);
+		ppce_printf(res, isfinite(value) ? ", \"value\": %.15g}" : ", \"value\": null}", value);
 	}
 	ppce_printf(res, "]");
 	return 0;
 }
 
-static int show_mine(struct ppce_response *res)
+/* Rows of both categories, or of one: `training` or `medical` is the query for it, or NULL. */
+static int show(struct ppce_response *res, const char *training, const char *medical, const char *player)
 {
 	ppce_reply(res, 200, "application/json", "{");
-	int error = put_rows(res, "training", "my_training", NULL);
-	ppce_printf(res, ",\n");
-	if (!error)
-		error = put_rows(res, "medical", "my_medical", NULL);
-	return error ? refuse(res, error) : ppce_printf(res, "}\n");
-}
-
-static int show_player(struct ppce_response *res, const char *player, const char *category, const char *query)
-{
-	ppce_reply(res, 200, "application/json", "{");
-	int error = put_rows(res, category, query, player);
+	int error = training ? put_rows(res, "training", training, player) : 0;
+	if (training && medical)
+		ppce_printf(res, ",\n");
+	if (medical && !error)
+		error = put_rows(res, "medical", medical, player);
 	return error ? refuse(res, error) : ppce_printf(res, "}\n");
 }
 
@@ -107,12 +102,12 @@ static int handle(const struct ppce_request *req, struct ppce_response *res)
 	if (strcmp(req->method, "GET") != 0)
 		return ppce_reply(res, 405, "text/plain", "GET, and POST to /me\n");
 	if (mine)
-		return show_mine(res);
+		return show(res, "my_training", "my_medical", NULL);
 	sscanf(req->path, "/player/%64[A-Za-z0-9._@-]/%n", player, &end);
 	if (end && strcmp(req->path + end, "training") == 0)
-		return show_player(res, player, "training", "player_training");
+		return show(res, "player_training", NULL, player);
 	if (end && strcmp(req->path + end, "medical") == 0)
-		return show_player(res, player, "medical", "player_medical");
+		return show(res, NULL, "player_medical", player);
 	return ppce_reply(res, 404, "text/plain", "try /me or /player/NAME/training\n");
 }
 

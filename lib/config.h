@@ -35,8 +35,8 @@ struct config {
 		unsigned boot_ms;	     /* 10000; 100..600000: an image's boot up to its first wait */
 		unsigned reboot_s;	     /* 3600; 0..604800: images are booted anew that often, 0: never */
 		unsigned max_instances;	     /* 1024; 1..65536: over all apps */
-		bool labelled_logs; /* false: lines of instances that have read labelled data are not written */
-		char tender_user[33];	     /* nobody: user that tenders run as when vmmd is root */
+		bool labelled_logs;   /* false: lines of instances that have read labelled data are not written */
+		char tender_user[33]; /* nobody: user that tenders and the signer run as when we are root */
 	} vmmd;
 	struct {		       /* proxy: */
 		unsigned connections;  /* 1024; 1..65536 */

@@ -57,7 +57,7 @@
 	"  reboot_s: 3600\n" \
 	"  # Running instances over all apps, 1..65536. Default 1024.\n" \
 	"  max_instances: 1024\n" \
-	"  # Unix user that tenders run as when vmmd runs as root. Default nobody.\n" \
+	"  # Unix user that tenders, and the signer of the audit log, run as when we are root. Default nobody.\n" \
 	"  tender_user: nobody\n" \
 	"  # What an app logs after it has read labelled data may hold some of it. true: write it all the same, for whoever\n" \
 	"  # may read the logs. Default false.\n" \

@@ -15,6 +15,8 @@
  *         - {in: private, on: break-glass, class: medic, to: opened, oblige: {notify: true, review_days: 7}}
  *         - {in: any, on: erase, self: true, to: erased}
  * Without `to` the state stays. Guards: class, purpose, self (the actor is the owner), min (size of the group).
+ * Refused when the file is read: a state in `in` that neither start nor any `to` leads to, a class that the policy does
+ * not have, min with another event than aggregate. `any` is not the name of a state; state 0 is the start.
  * At most 32 states (those that are named) and 128 transitions.
  */
 #ifndef POLICY_AUTOMATON_H

@@ -77,7 +77,7 @@ int certificate_officer(const char *bytes, size_t len, char out[PPCE_USER_SIZE],
 
 static bool signature_valid(const char *signature, const char *text, const uint8_t key[CERTIFICATE_KEY_BYTES])
 {
-	unsigned char bytes[crypto_sign_BYTES];
+	unsigned char bytes[crypto_sign_BYTES] = { 0 };
 	size_t n = 0;
 	_Static_assert(CERTIFICATE_KEY_BYTES == crypto_sign_PUBLICKEYBYTES, "Ed25519");
 	return sodium_base642bin(bytes, sizeof bytes, signature, strlen(signature), NULL, &n, NULL,

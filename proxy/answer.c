@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/names.h"
 #include "proxy/proxy.h"
 
 static int decode_answer(struct request *r, struct err *err)
@@ -50,6 +51,16 @@ bool answer_blocked(struct request *r, struct flow_verdict *v)
 	*v = flow_respond(r->proxy->policy, &r->after, ceiling, ceiling);
 	r->secret = !v->allowed;
 	return r->secret;
+}
+
+/* An instance that crashed has to be replaced, and the next request, whoever's it is, can tell a fresh one from one that
+ * was reset. So after reading what its session may not see, each instance ends, whatever it answered. */
+void answer_let_go(struct request *r)
+{
+	if (r->secret && r->backend)
+		route_end(&r->proxy->routes, &r->backend->instance, "has read what its session may not see",
+			  clock_ns());
+	r->backend = NULL;
 }
 
 unsigned answer_own_fields(struct request *r, struct http_field *out, char *timing, size_t size)

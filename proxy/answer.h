@@ -16,6 +16,9 @@ bool answer_blocked(struct request *r, struct flow_verdict *v);
 
 /* What the client is told about a failed instance: as much as tells whether trying again helps, and no more. */
 const char *answer_loss_detail(enum err_kind kind);
+/* Lets go of the instance: from here on it may serve others, or it ends. */
+void answer_let_go(struct request *r);
+
 /* Our own fields, with expose_timing only: added after those of the answer, from which PPCE-* and Server-Timing were
  * dropped. How long a tainted instance ran is not among them. Fills at most 4, returns their number. */
 unsigned answer_own_fields(struct request *r, struct http_field *out, char *timing, size_t size);

@@ -267,18 +267,17 @@ static enum request_step acquire_service(struct request *r)
 
 static enum request_step step_acquire(struct request *r)
 {
-	struct proxy *p = r->proxy;
 	enum err_kind kind;
 	if (r->outside)
 		return acquire_service(r);
 	const char *owner = r->app->lifetime == LIFETIME_USER ? r->session->user : "";
 	r->waiter.granted = on_granted;
 	r->waiter.failed = on_waited_in_vain;
-	struct instance *i = route_acquire(&p->routes, r->app, r->label, owner, &r->waiter, clock_ns(), &kind);
+	struct instance *i = route_acquire(&r->proxy->routes, r->app, r->label, owner, &r->waiter, clock_ns(), &kind);
 	if (kind)
 		return no_instance(r, kind, "queue-full");
 	if (!i) {
-		queue_limit_wait(p);
+		queue_limit_wait(r->proxy);
 		return STEP_WAIT;
 	}
 	take_instance(r, i, false);
@@ -427,7 +426,7 @@ static bool recorded(struct request *r, bool allowed, int status, enum request_s
 {
 	*next = STEP_WAIT;
 	if (r->record == RECORD_NONE) {
-		r->backend = NULL; /* from here on it may serve others */
+		answer_let_go(r);
 		r->record = RECORD_UNDER_WAY;
 		r->wait.done = on_recorded;
 		record_request(r, allowed, status);

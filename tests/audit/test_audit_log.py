@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import stat
+import threading
 
 import pytest
 
@@ -219,3 +220,26 @@ def test_the_log_of_another_key(log):
     for path in kept.rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (log.files / path.relative_to(kept)).read_bytes()
+
+
+def test_verify_while_records_come_in():
+    """A log that grows under the checker's hands is whole all the same."""
+    with AuditDaemon(checkpoint_ms=10, rotate_mib=1) as log:
+        stop = threading.Event()
+
+        def load():
+            while not stop.is_set():
+                fill(log, 500)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            for _ in range(15):
+                assert log.verify() == []
+                seq = len(log.records()) - 1
+                if seq > 0:
+                    assert log.rest(f"/v1/audit/proof/{seq}")[0] == 200
+        finally:
+            stop.set()
+            thread.join()
+        assert len(log.records()) > 1000

@@ -30,12 +30,13 @@ def script(name, *args):
 
 class Club(Platform):
     def __init__(self, directory, database=None, queries=None, **options):
-        """database: a data.db that scripts/import-health-data made (it is copied), else it is imported here."""
+        """database: a data.db that scripts/import-health-data made (it is copied); None: it is imported here; anything
+        else: the queries have one of their own."""
         super().__init__(directory, policy=EXAMPLE / "policy.yaml", **options)
         (self.dir / "queries.yaml").write_text(queries or (EXAMPLE / "queries.yaml").read_text())
-        if database:
+        if isinstance(database, pathlib.Path):
             shutil.copy(database, self.dir / "state" / "data.db")
-        else:
+        elif database is None:
             script("import-health-data", self.dir)
         self.keyfile = self.dir / "olga.key"  # on a real platform she keeps it elsewhere
         self.cli("certificate", "keygen", "olga", "--key", self.keyfile)

@@ -215,3 +215,28 @@ def test_hostile_names_stay_arguments(p):
             done = p.run(*verb, name, "-C", p.dir)
             assert done.returncode in (2, 3), (verb, name, done)
     assert p.login("ann")
+
+
+def test_the_log_of_a_running_platform_holds(p):
+    answer = p.call(p.login("ann"), "/shared/")
+    found = p.cli_json("audit", "verify")
+    assert found["ok"] and not found["problems"]
+    row, = p.cli_json("audit", "tail", "--request", answer.headers["PPCE-Request-Id"])
+    eventually(lambda: p.cli_json("audit", "verify")["signed"] > row["seq"], what="a checkpoint")
+    proof = p.dir / "proof.json"
+    proof.write_text(p.cli("audit", "prove", row["seq"]))
+    done = p.run("audit", "check-proof", proof, "--key", p.dir / "log/audit/key.pub", "-o", "json")
+    assert done.returncode == 0 and json.loads(done.stdout) == row
+
+
+def test_up_makes_a_missing_audit_key(make_platform):
+    """A platform that was made before there was a signed log."""
+    old = make_platform(start=False, backend="process")
+    (old.dir / "secrets/audit.key").unlink()
+    (old.dir / "log/audit").rmdir()
+    with old:
+        assert (old.dir / "secrets/audit.key").stat().st_mode & 0o777 == 0o600
+        old.add_user("ann", clearance="level=NATO_SECRET")
+        old.login("ann")
+        assert [r["event"] for r in old.audit()] == ["user-add", "login"]
+    assert old.cli_json("audit", "verify")["signed"] == 2

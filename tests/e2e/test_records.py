@@ -29,11 +29,13 @@ def first_bit(database, squad):
 
 @pytest.fixture(scope="module")
 def club(platform_dir, backend, database):
-    c = health.Club(f"{platform_dir}/club-{backend}", database, backend=backend)
+    queries = (health.EXAMPLE / "queries.yaml").read_text().replace("apps: [stats, curious]", "apps: [stats, curious, kept]")
+    c = health.Club(f"{platform_dir}/club-{backend}", database, queries=queries, backend=backend)
     c.certificate = c.sign("stats")
     c.fooled = c.sign("curious", "curious-mean")
     with c:
         c.add_apps("records", "stats", "curious")
+        c.add_app("kept", "curious", "user")  # its instances keep their memory
         c.add_people("p1", "p2", "p3", ("ann", "trainer"), ("mia", "medic"), ("rex", "researcher"),
                      ("rita", "researcher", "level=CONFIDENTIAL"), ("olga", "officer"))
         c.odd = next(s for s in range(1, 19) if first_bit(database, s))
@@ -218,10 +220,33 @@ def test_its_channels_are_real(club):
         assert visible(odd) != visible(even), channel
 
 
+def test_an_instance_that_read_too_much_serves_nobody_after(club):
+    """A crash would end it, so a good answer has to end it as well: the next one's cold start must not tell which it was."""
+    for channel in ("status", "crash", "value"):
+        for s in (club.odd, club.even):
+            steal(club, "rex", channel, s)
+            club.get("p1", "/curious/recall")
+    above, after = set(), []
+    for record in club.audit(event="request", app="curious"):
+        after += [record] if record["instance"] in above else []
+        if record["actor"] == "rex" and record.get("path") != "/recall":
+            above.add(record["instance"])
+    assert above and not after
+
+
 def test_memory_does_not_keep_it(club):
     steal(club, "rex", "memory", club.odd)
     for who in ("rex", "p1"):
         assert club.get(who, "/curious/recall").text == "kept: \n"
+
+
+def test_memory_that_is_kept_keeps_its_label(club):
+    """Lifetime `user`: what a later request finds in memory is as secret as it was."""
+    seen = []
+    for s in (club.odd, club.even):
+        assert club.get("rex", f"/kept/memory?squad=s{s}&measure=glucose").status == 403
+        seen.append(visible(club.get("rex", "/kept/recall")))
+    assert seen[0] == seen[1] and b"first value" not in seen[0][2]
 
 
 def test_the_log_does_not_show_it(club):
@@ -245,7 +270,8 @@ def test_the_log_tells_who_saw(club):
     club.get("ann", "/records/player/p1/training")
     club.get("rex", "/stats/mean?squad=s1&measure=glucose")
     assert club.cli("audit", "verify")
-    seen = [(row["who"], row["event"], row["outcome"], row.get("rule")) for row in club.cli_json("audit", "who-saw", "p1")]
+    rows = club.cli_json("audit", "who-saw", "p1")
+    seen = [(row["who"], row["event"], row["outcome"], row.get("rule")) for row in rows]
     assert ("ann", "read", "refused", "R2") in seen
     assert ("rex", "read", "allowed", "R7") in seen and ("rex", "declassify", "allowed", "R7") in seen
     assert ("p1", "read", "allowed", "R2") in seen

@@ -2,7 +2,8 @@
 """R2 and R3 at every relation of labels, per-row labels, parameters, limits; on SQLite and on PostgreSQL."""
 import pytest
 
-from store_daemon import CONFLICT, DEADLINE, DENIED, INVALID, OK, QUERY, TOO_LARGE, UNKNOWN, WRITE
+from store_daemon import (CONFLICT, DEADLINE, DENIED, INVALID, OK, QUERY, TOO_LARGE, UNAVAILABLE, UNKNOWN, WRITE, Store,
+                          eventually)
 
 QUERIES = """\
   low: {read: "SELECT day FROM training WHERE player = 'p1' ORDER BY day", label: "level=LOW", apps: [records]}
@@ -276,3 +277,22 @@ def test_a_slow_query_ends_at_its_deadline_and_stops_nobody(store):
         assert one.query("low").status == OK
     t.request(user="p1", expires_in=0.2)
     assert t.query("slow").status in (DEADLINE, DENIED)
+
+
+def test_a_server_that_went_away_and_came_back(postgres):
+    postgres.sql("CREATE DATABASE away")
+    postgres.sql(tables("postgresql"), "away")
+    with Store(QUERIES.replace("SLOW", "SELECT 1"), database="postgresql:" + postgres.conninfo("away")) as s:
+        t = s.attach(queries=ALL).request(user="p1")
+        assert t.query("low").status == OK
+        postgres.stop("immediate")
+        try:
+            assert t.query("low").status == UNAVAILABLE
+            assert t.write("add", "d8", 1.0).status == UNAVAILABLE
+            eventually(lambda: s.call("GET", "/readyz").status == 503)
+        finally:
+            postgres.start()
+        eventually(lambda: t.query("low").status == OK)
+        eventually(lambda: t.write("add", "d8", 1.0).status in (OK, CONFLICT))
+        eventually(lambda: s.call("GET", "/readyz").status == 200)
+        assert s.alive()
