@@ -248,7 +248,7 @@ static int read_query(struct queries *all, const struct policy *p, const struct 
 	strcpy(q->name, yaml_text(key));
 	q->rows = 1000;
 	q->bytes = 65536;
-	q->ms = 500;
+	q->ms = 2000;
 	if (read_params(&r) < 0 || read_sql(&r) < 0 || read_label(&r) < 0 || read_apps(&r) < 0 ||
 	    read_category(&r) < 0 || read_object(&r) < 0 || read_use(&r) < 0)
 		return -1;

@@ -21,7 +21,7 @@ const char *queries_example(void)
 	       "#    apps: [records]\n"
 	       "#    rows: 1000                          # more: the app gets \"too large\"\n"
 	       "#    bytes: 65536\n"
-	       "#    ms: 500                             # longer: \"deadline\"\n"
+	       "#    ms: 2000                            # longer: \"deadline\"\n"
 	       "#  add_training:\n"
 	       "#    write: \"INSERT INTO training (player, day, load, label) VALUES ($user, $1, $2, $label)\"\n"
 	       "#    params: [text, real]\n"

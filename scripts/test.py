@@ -92,7 +92,8 @@ def stage_unit(count, _):
 def pytest(count, options, directory, *what, env=None):
     report = ROOT / directory / "pytest.xml"
     report.unlink(missing_ok=True)
-    code = run([sys.executable, "-m", "pytest", "-q", "--junitxml", str(report), *options.pytest, *what], timeout=1500,
+    # Most tests wait most of the time. A file's tests stay together: they share a platform.
+    code = run([sys.executable, "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "--junitxml", str(report), *options.pytest, *what], timeout=1500,
                quiet=False, env={"PPCE_BUILD": str(ROOT / directory), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
     if not report.exists():
         count.one(False, f"pytest ended with {code} and no report")

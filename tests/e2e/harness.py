@@ -26,6 +26,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
 DAEMONS = ("audit", "store", "auth", "vmmd", "proxy")
+# How much longer everything may take, where the whole machine is emulated (scripts/test-kvm-plain).
+SCALE = int(os.environ.get("PPCE_TIME_SCALE", "1"))
 
 KVM_CREATE_VM = 0xAE01
 PR_SET_CHILD_SUBREAPER = 36
@@ -52,7 +54,10 @@ def kvm_usable():
 
 
 def build_image(source, output, *options):
-    """Builds an app with ppce-cc; returns the image's path."""
+    """Builds an app with ppce-cc; returns the image's path. $PPCE_IMAGES: where it was built already, for a machine that
+    has no compiler."""
+    if "PPCE_IMAGES" in os.environ:
+        return pathlib.Path(os.environ["PPCE_IMAGES"]) / pathlib.Path(output).name
     done = subprocess.run([build_dir() / "bin" / "ppce-cc", *options, source, "-o", output], capture_output=True, text=True)
     if done.returncode:
         raise AssertionError(f"ppce-cc {source}: exit {done.returncode}\n{done.stdout}{done.stderr}")
@@ -126,7 +131,7 @@ class Client:
     """One keep-alive connection to the proxy; not for use by several threads at once."""
 
     def __init__(self, host, port, timeout=30):
-        self.connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        self.connection = http.client.HTTPConnection(host, port, timeout=timeout * SCALE)
 
     def request(self, method, target, body=None, headers=None):
         begin = time.monotonic()
@@ -153,7 +158,7 @@ class UnixClient(Client):
 
         def connect():
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(timeout)
+            sock.settimeout(timeout * SCALE)
             sock.connect(str(path))
             self.connection.sock = sock
 
@@ -203,7 +208,7 @@ class Platform:
         self.stderr = open(self.dir / "up.stderr", "ab")
         self.process = subprocess.Popen([self.bin / "ppce", "up", "-C", self.dir, "--listen", listen],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
-        self.ready_line = self._read_line(timeout)
+        self.ready_line = self._read_line(timeout * SCALE)
         found = re.search(r"http://([0-9.]+):(\d+)", self.ready_line)
         if not found:
             self.stop(check=False)
@@ -231,14 +236,14 @@ class Platform:
         if code is None:
             self.process.send_signal(sig)
             try:
-                code = self.process.wait(timeout)
+                code = self.process.wait(timeout * SCALE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
         self.process.stdout.close()
         self.stderr.close()
         self.process = None
-        left = self._wait_gone(family, 6)
+        left = self._wait_gone(family, 6 * SCALE)
         for pid, _ in left:
             os.kill(pid, signal.SIGKILL)
         if check and sig == signal.SIGTERM and code != 0:
@@ -288,7 +293,7 @@ class Platform:
         """ppce with these arguments, whatever its exit code: subprocess.CompletedProcess with text."""
         return subprocess.run([self.bin / "ppce", *map(str, args)], input=input, env={**os.environ, **(env or {})},
                               stdin=subprocess.DEVNULL if input is None else None, capture_output=True, text=True,
-                              timeout=timeout)
+                              timeout=timeout * SCALE)
 
     def cli(self, *args, code=0, **kw):
         """The same with -C; its standard output. Any other exit code than `code` is a CliError."""
@@ -362,7 +367,7 @@ class Platform:
 
     def wait_ready(self, timeout=20):
         """Until every daemon says that it is ready."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * SCALE
         while True:
             try:
                 if all(self.rest(d, "GET", "/readyz").status == 200 for d in DAEMONS):
@@ -416,7 +421,7 @@ def descendants(root):
 
 def eventually(check, timeout=10, what="condition"):
     """Calls check() until it returns something true, and returns that."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * SCALE
     while True:
         value = check()
         if value:

@@ -320,6 +320,48 @@ INSTRUCTION(i_noncanonical, "mov $0x8000000000000000, %%rax; mov (%%rax), %%rax"
 INSTRUCTION(i_wild_stack, "mov $0x8000000000000000, %%rsp; push %%rax")
 INSTRUCTION(i_syscall_stack, "xor %%esp, %%esp; mov $39, %%eax; syscall")
 INSTRUCTION(i_syscall_stack_high, "mov $0xffffffff80000000, %%rsp; mov $39, %%eax; syscall")
+INSTRUCTION(i_swapgs, "swapgs")
+INSTRUCTION(i_xsetbv, "xor %%ecx, %%ecx; xor %%edx, %%edx; mov $1, %%eax; xsetbv")
+INSTRUCTION(i_wbinvd, "wbinvd")
+INSTRUCTION(i_rdpmc, "rdpmc")
+INSTRUCTION(i_vmcall, "vmcall")
+INSTRUCTION(i_vmmcall, "vmmcall")
+INSTRUCTION(i_sysenter, "sysenter")
+INSTRUCTION(i_ldt, "mov $0xf, %%eax; mov %%eax, %%ds")
+/* 32-bit code has entries of its own: on AMD `syscall` there goes to MSR_CSTAR, and `sysenter` exists. */
+#define IN_32_BITS(instruction)                                                                          \
+	"pushq $0x23; lea 1f(%%rip), %%rax; push %%rax; lretq; .code32; 1: mov $20, %%eax; " instruction \
+	"; ud2; .code64"
+INSTRUCTION(i_syscall32, IN_32_BITS("syscall"))
+INSTRUCTION(i_sysenter32, IN_32_BITS("sysenter"))
+
+/* Accesses to the doorbell that the library never makes. A host emulates them, as nothing is there to be accessed. */
+#define DOORBELL(name, text)                                                                                    \
+	static int name(const struct ppce_request *req, struct ppce_response *res)                              \
+	{                                                                                                       \
+		(void)req;                                                                                      \
+		if (!los_io)                                                                                    \
+			return ppce_reply(res, 501, NULL, "not in a guest\n");                                  \
+		los_io->call = 0;                                                                               \
+		asm volatile(text : : "D"(los_io->doorbell), "S"(los_io->doorbell), "c"(3), "a"(0) : "memory"); \
+		return survived(res);                                                                           \
+	}
+DOORBELL(d_read, "movb (%%rdi), %%al")
+DOORBELL(d_wide, "movq %%rax, (%%rdi)")
+DOORBELL(d_vector, "movups %%xmm0, (%%rdi)")
+DOORBELL(d_avx, "vmovups %%ymm0, (%%rdi)")
+DOORBELL(d_x87, "fnsave (%%rdi)")
+DOORBELL(d_repeat, "rep stosb")
+DOORBELL(d_copy, "rep movsb")
+DOORBELL(d_locked, "lock xaddb %%al, (%%rdi)")
+DOORBELL(d_compare, "lock cmpxchg16b (%%rdi)")
+DOORBELL(d_elsewhere, "movb $1, 8(%%rdi)")
+DOORBELL(d_across, "movq %%rax, 4092(%%rdi)")
+DOORBELL(d_execute, "call *%%rdi")
+DOORBELL(d_push, "lea 64(%%rdi), %%rsp; push %%rax")
+DOORBELL(d_syscall, "lea 512(%%rdi), %%rsp; mov $39, %%eax; syscall")
+DOORBELL(d_return, "mov %%rdi, %%rsp; iretq")
+DOORBELL(d_xsave, "mov $7, %%eax; xor %%edx, %%edx; xsave (%%rdi)")
 
 static int index_page(const struct ppce_request *req, struct ppce_response *res);
 
@@ -373,6 +415,32 @@ static const struct test_path paths[] = {
 	{ "/wild-stack", i_wild_stack },
 	{ "/syscall-stack", i_syscall_stack },
 	{ "/syscall-stack-high", i_syscall_stack_high },
+	{ "/swapgs", i_swapgs },
+	{ "/xsetbv", i_xsetbv },
+	{ "/wbinvd", i_wbinvd },
+	{ "/rdpmc", i_rdpmc },
+	{ "/vmcall", i_vmcall },
+	{ "/vmmcall", i_vmmcall },
+	{ "/sysenter", i_sysenter },
+	{ "/ldt", i_ldt },
+	{ "/syscall32", i_syscall32 },
+	{ "/sysenter32", i_sysenter32 },
+	{ "/doorbell-read", d_read },
+	{ "/doorbell-wide", d_wide },
+	{ "/doorbell-vector", d_vector },
+	{ "/doorbell-avx", d_avx },
+	{ "/doorbell-x87", d_x87 },
+	{ "/doorbell-repeat", d_repeat },
+	{ "/doorbell-copy", d_copy },
+	{ "/doorbell-locked", d_locked },
+	{ "/doorbell-compare", d_compare },
+	{ "/doorbell-elsewhere", d_elsewhere },
+	{ "/doorbell-across", d_across },
+	{ "/doorbell-execute", d_execute },
+	{ "/doorbell-push", d_push },
+	{ "/doorbell-syscall", d_syscall },
+	{ "/doorbell-return", d_return },
+	{ "/doorbell-xsave", d_xsave },
 };
 
 static int index_page(const struct ppce_request *req, struct ppce_response *res)

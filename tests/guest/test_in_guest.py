@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tender"))
-from tender import BUILD, LOG, RESET_NONE, RESET_PRISTINE, Lost, Tender, backends, encode_request  # noqa: E402
+from tender import BUILD, LOG, RESET_NONE, RESET_PRISTINE, SCALE, Lost, Tender, backends, encode_request  # noqa: E402
 
 GUESTS = BUILD / "tests" / "guest"
 APPS = BUILD / "apps"
@@ -52,7 +52,7 @@ def make(snapshots):
 
 def logs(tender, seconds=1.0):
     """What has reached the operator's log until nothing more comes."""
-    tender.control.settimeout(seconds)
+    tender.control.settimeout(seconds * SCALE)
     try:
         while message := tender.receive():
             if message["type"] == LOG:

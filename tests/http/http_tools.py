@@ -99,9 +99,12 @@ class Wire:
         fields = [tuple(line.split(": ", 1)) for line in lines[1:]]
         answer = Answer(int(status), fields, b"")
         length = 0 if head or answer.status < 200 else int(answer.get("Content-Length") or 0)
-        while len(self.buffer) < length:
+        data, self.buffer = bytearray(self.buffer), b""  # grows without a copy for each part of a large body
+        while len(data) < length:
             assert self.more(), "closed inside a body"
-        answer.body, self.buffer = self.buffer[:length], self.buffer[length:]
+            data += self.buffer
+            self.buffer = b""
+        answer.body, self.buffer = bytes(data[:length]), bytes(data[length:])
         return answer
 
     def request(self, data):

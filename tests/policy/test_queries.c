@@ -120,7 +120,7 @@ static void test_a_whole_file(void **state)
 	assert_int_equal(one->params[1], DATA_INT);
 	assert_int_equal(one->rows, 7);
 	assert_int_equal(one->bytes, 65536);
-	assert_int_equal(one->ms, 500);
+	assert_int_equal(one->ms, 2000);
 	assert_true(query_app_may(one, "stats"));
 	assert_false(query_app_may(one, "stat"));
 	assert_true(one->use.set && one->use.owner.per_row && one->use.event == EVENT_AGGREGATE);

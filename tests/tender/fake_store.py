@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Plays the store at the end of an instance's socket (include/ppce/store.h), and makes tickets (ppce/ticket.h)."""
+import os
 import socket
 import struct
 
+# How much longer everything may take, where the whole machine is emulated (scripts/test-kvm-plain).
+SCALE = int(os.environ.get("PPCE_TIME_SCALE", "1"))
 # struct ticket
 TICKET = struct.Struct("<IIQQq37s33s65s33s37s65s40s1024s1024s32s2x")
 TICKET_FIELDS = ("version", "flags", "seq", "epoch", "expires", "instance", "app", "user", "class_name", "session",
@@ -106,7 +109,7 @@ class FakeStore:
 
     def __init__(self, sock):
         self.sock = sock
-        self.sock.settimeout(20)
+        self.sock.settimeout(20 * SCALE)
 
     @classmethod
     def pair(cls):
@@ -145,7 +148,7 @@ class FakeStore:
         except BlockingIOError:
             return True
         finally:
-            self.sock.settimeout(20)
+            self.sock.settimeout(20 * SCALE)
 
     def close(self):
         self.sock.close()

@@ -6,7 +6,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from fake_store import FakeStore, make_ticket
+from fake_store import SCALE, FakeStore, make_ticket
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("PPCE_BUILD", ROOT / "build"))
@@ -84,7 +84,7 @@ class Lost(Exception):
 class Tender:
     def __init__(self, backend):
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.control.settimeout(20)
+        self.control.settimeout(20 * SCALE)
         self.stats_fd = os.memfd_create("stats")
         os.ftruncate(self.stats_fd, PAGE)
         self.logs, self.channel, self.store, self.ids = [], None, None, 0
@@ -104,7 +104,7 @@ class Tender:
     def pid(self):
         return self.process.pid
 
-    def send(self, kind, fds, reset=0, deadline_ms=10000):
+    def send(self, kind, fds, reset=0, deadline_ms=10000 * SCALE):
         message = CONTROL.pack(kind, reset, deadline_ms, 0, 0, 0, 0, 0, 0, 0, b"", b"", b"test", b"")
         socket.send_fds(self.control, [message], fds)
 
@@ -131,7 +131,7 @@ class Tender:
             assert m["type"] == kind, m
             return m
 
-    def boot(self, image, deadline_ms=10000):
+    def boot(self, image, deadline_ms=10000 * SCALE):
         """Boots an image file; returns the snapshot's descriptor."""
         memory = os.memfd_create("snapshot", os.MFD_ALLOW_SEALING)
         with open(image, "rb") as f:
@@ -141,13 +141,13 @@ class Tender:
         except Exception:
             os.close(memory)
             raise
-        assert self.process.wait(10) == 0
+        assert self.process.wait(10 * SCALE) == 0
         return memory
 
     def bind(self, snapshot, reset=RESET_NONE, store=False):
         """`store`: with a socket to a store, which the test plays at .store; requests then carry tickets."""
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.channel.settimeout(20)
+        self.channel.settimeout(20 * SCALE)
         fds = [snapshot, theirs.fileno()]
         if store:
             self.store, their_store = FakeStore.pair()
@@ -163,7 +163,7 @@ class Tender:
     def rebind(self):
         self.channel.close()
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.channel.settimeout(20)
+        self.channel.settimeout(20 * SCALE)
         self.send(CHANNEL, [theirs.fileno()])
         theirs.close()
 
@@ -176,7 +176,7 @@ class Tender:
             data += part
         return bytes(data)
 
-    def send_frame(self, payload, deadline_ms=5000, kind=REQUEST, magic=MAGIC, length=None, flags=None, ticket=None):
+    def send_frame(self, payload, deadline_ms=5000 * SCALE, kind=REQUEST, magic=MAGIC, length=None, flags=None, ticket=None):
         self.ids += 1
         if self.store and ticket is None:
             ticket = make_ticket(seq=self.ids)
@@ -191,12 +191,12 @@ class Tender:
         assert magic == MAGIC and ident == self.ids
         return kind, flags, code, self.read_exactly(length), (load_us, run_us)
 
-    def call(self, path="/", deadline_ms=5000, **request):
+    def call(self, path="/", deadline_ms=5000 * SCALE, **request):
         """One request, one answer; with pristine reset also waits for the guest to be ready again."""
         self.send_frame(encode_request(path=path, **request), deadline_ms)
         return self.finish()
 
-    def call_store(self, path, data=b"", deadline_ms=5000, request=None, **reply):
+    def call_store(self, path, data=b"", deadline_ms=5000 * SCALE, request=None, **reply):
         """The same for a request that makes one call to the store; (answer, the call)."""
         self.send_frame(encode_request(path=path, **(request or {})), deadline_ms)
         call = self.store.serve(data, **reply)
@@ -222,7 +222,7 @@ class Tender:
     def end_reason(self):
         """The reason of a guest that was lost; the tender must have ended by itself."""
         reason = self.expect(FAILED)["reason"]
-        assert self.process.wait(10) == 1
+        assert self.process.wait(10 * SCALE) == 1
         return reason
 
     def close(self):
