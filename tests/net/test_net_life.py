@@ -158,7 +158,7 @@ def test_descriptors_do_not_leak(make_net):
     before = cycle()
     for _ in range(5):
         cycle()
-    assert cycle() <= before
+    eventually(lambda: cycle() <= before, timeout=20)  # a leak grows with each; what is just being closed does not
 
 
 def test_two_platforms_do_not_touch_each_other(make_net):
