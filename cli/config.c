@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "policy/label.h"
 #include "policy/queries.h"
 
 /* A platform without queries.yaml has no queries. */
@@ -11,6 +12,18 @@ static struct queries *load_queries(const struct policy *p, const char *path, st
 {
 	return access(path, F_OK) < 0 && errno == ENOENT ? queries_parse(p, path, "", 0, err)
 							 : queries_load(p, path, err);
+}
+
+/* The file's reader does not know the policy. */
+static int check_sinks(const struct config *config, const struct policy *p, struct err *err)
+{
+	struct label label;
+	for (unsigned i = 0; i < config->network.sinks; i++)
+		if (label_parse(p, config->network.sink[i].label, &label, err) < 0) {
+			err->kind = ERR_CONFIG;
+			return err_prefix(err, "network.sinks: %s", config->network.sink[i].name);
+		}
+	return 0;
 }
 
 static int check(struct cli *c, struct err *err)
@@ -22,7 +35,9 @@ static int check(struct cli *c, struct err *err)
 	struct policy *p = policy_load(config_path(&config, "policy.yaml", path, sizeof path), err);
 	if (!p)
 		return -1;
-	struct queries *q = load_queries(p, config_path(&config, "queries.yaml", path, sizeof path), err);
+	struct queries *q = NULL;
+	if (check_sinks(&config, p, err) == 0)
+		q = load_queries(p, config_path(&config, "queries.yaml", path, sizeof path), err);
 	if (!q) {
 		policy_free(p);
 		return -1;

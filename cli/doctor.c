@@ -137,6 +137,21 @@ static void check_limits(struct doctor *d)
 		finding(d, "locked memory", OK, "", "up to %llu KiB", (unsigned long long)locked.rlim_max / 1024);
 }
 
+/* ppce-net tries it in a network namespace of its own. */
+static void check_network(struct doctor *d)
+{
+	char answer[256], why[256];
+	struct err err;
+	bool fine = machine_ask("ppce-net", "--probe", answer, why, sizeof why, &err) == 0;
+	finding(d, "taps", fine ? OK : WARN,
+		"needed only for apps with their own network: libmnl-dev at build time, /dev/net/tun, CAP_NET_ADMIN, "
+		"nftables in the kernel",
+		"%s",
+		fine   ? "a bridge, a tap and its rules were made"
+		: *why ? why
+		       : "ppce-net is not built");
+}
+
 static bool in_path(const char *program)
 {
 	const char *path = getenv("PATH");
@@ -215,6 +230,7 @@ static int doctor(struct cli *c, struct err *err)
 	check_seccomp(&d);
 	check_limits(&d);
 	check_tools(&d);
+	check_network(&d);
 	check_directory(&d);
 	json_t *whole = json_pack("{s:b, s:s, s:O}", "ok", !d.failed, "isolation", kvm ? "kvm" : "process", "findings",
 				  d.findings);

@@ -10,7 +10,7 @@
 
 #define STATUS_CALL_MS 1000u
 
-static const char *const daemons[] = { "audit", "store", "auth", "vmmd", "proxy", NULL };
+static const char *const daemons[] = { "net", "audit", "store", "auth", "vmmd", "proxy", NULL };
 
 /* The first line of DIR/run/NAME, "" if there is none. */
 static void run_file(const struct cli *c, const char *name, char *out, size_t size)
@@ -34,6 +34,8 @@ static void run_file(const struct cli *c, const char *name, char *out, size_t si
 int status_ready(struct cli *c, const char *daemon, struct err *err)
 {
 	char *text = NULL;
+	if (strcmp(daemon, "net") == 0) /* net.sock is the socket to vmmd */
+		daemon = "net-rest";
 	int rc = cli_rest_text(c, daemon, "/readyz", STATUS_CALL_MS, &text, err);
 	free(text);
 	return rc;
@@ -91,7 +93,7 @@ static int status(struct cli *c, struct err *err)
 	if (config_load(c->dir, &config, err) < 0)
 		return -1;
 	json_t *rows = json_array();
-	for (const char *const *d = daemons; *d; d++)
+	for (const char *const *d = daemons + !config.network.enabled; *d; d++)
 		json_array_append_new(rows, daemon_row(c, *d, &all));
 	json_t *whole = json_pack("{s:b, s:s, s:O}", "ready", all, "dir", config.dir, "daemons", rows);
 	if (all && status_listen(c, listen, sizeof listen, err) == 0 &&

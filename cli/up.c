@@ -27,12 +27,13 @@
 #define READY_POLL_MS 10
 #define START_DEATHS 5 /* so many deaths of one daemon before the first ready end `up` */
 
-enum { AUDIT, STORE, AUTH, VMMD, PROXY, CHILDREN };
+enum { NET, AUDIT, STORE, AUTH, VMMD, PROXY, CHILDREN };
 
 struct up {
 	struct cli *c;
 	struct config config;
 	struct child child[CHILDREN];
+	int first;	 /* NET, or the one after it where there is no network */
 	char listen[64]; /* as asked for; afterwards as bound, so that a restarted proxy takes the same port */
 	int lock, signals;
 	bool ready;
@@ -110,12 +111,13 @@ static int catch_signals(struct up *u, struct err *err)
 static int start_all(struct up *u, struct err *err)
 {
 	static const char *const names[CHILDREN] = {
-		[AUDIT] = "audit", [STORE] = "store", [AUTH] = "auth", [VMMD] = "vmmd", [PROXY] = "proxy"
+		[NET] = "net", [AUDIT] = "audit", [STORE] = "store", [AUTH] = "auth", [VMMD] = "vmmd", [PROXY] = "proxy"
 	};
 	char path[512];
 
 	unlink(config_path(&u->config, "run/listen", path, sizeof path));
-	for (size_t i = 0; i < CHILDREN; i++) {
+	u->first = u->config.network.enabled ? NET : NET + 1;
+	for (int i = u->first; i < CHILDREN; i++) {
 		u->child[i] = (struct child){ .name = names[i], .dir = u->config.dir };
 		if (i == PROXY)
 			u->child[i].listen = u->listen;
@@ -128,7 +130,7 @@ static int start_all(struct up *u, struct err *err)
 static bool all_ready(struct up *u)
 {
 	struct err err;
-	for (size_t i = 0; i < CHILDREN; i++)
+	for (int i = u->first; i < CHILDREN; i++)
 		if (!u->child[i].pid || status_ready(u->c, u->child[i].name, &err) < 0)
 			return false;
 	return true;
@@ -151,7 +153,7 @@ static int announce(struct up *u, struct err *err)
 /* Until the first ready: is the start hopeless? */
 static int check_start(struct up *u, struct err *err)
 {
-	for (size_t i = 0; i < CHILDREN; i++) {
+	for (int i = u->first; i < CHILDREN; i++) {
 		const struct child *d = &u->child[i];
 		if (d->deaths && d->last_exit == err_exit_code(ERR_CONFIG))
 			return err_set(err, ERR_CONFIG, "%s refused its configuration; its message stands above",
@@ -161,7 +163,7 @@ static int check_start(struct up *u, struct err *err)
 	}
 	if (supervise_now() > u->deadline_ms) {
 		struct err why = { 0 };
-		for (size_t i = 0; i < CHILDREN; i++)
+		for (int i = u->first; i < CHILDREN; i++)
 			if (status_ready(u->c, u->child[i].name, &why) < 0)
 				return err_set(err, ERR_TIMEOUT, "%s is not ready after %u s: %s", u->child[i].name,
 					       READY_MS / 1000, why.text);
@@ -176,7 +178,7 @@ static int take_signals(struct up *u)
 	int end = 0;
 	while (read(u->signals, &info, sizeof info) == sizeof info) {
 		if (info.ssi_signo == SIGCHLD)
-			supervise_reap(u->child, CHILDREN);
+			supervise_reap(u->child + u->first, (size_t)(CHILDREN - u->first));
 		else if (info.ssi_signo != SIGHUP)
 			end = (int)info.ssi_signo;
 	}
@@ -189,7 +191,7 @@ static int serve(struct up *u, struct err *err)
 	for (;;) {
 		if (take_signals(u) != 0)
 			return 0;
-		int wait = supervise_restart(u->child, CHILDREN);
+		int wait = supervise_restart(u->child + u->first, (size_t)(CHILDREN - u->first));
 		if (!u->ready) {
 			if (check_start(u, err) < 0)
 				return -1;
@@ -211,7 +213,7 @@ static int up(struct cli *c, struct err *err)
 		rc = start_all(&u, err);
 		if (rc == 0)
 			rc = serve(&u, err);
-		for (int i = CHILDREN - 1; i >= 0; i--) /* the door first, then what stands behind it */
+		for (int i = CHILDREN - 1; i >= u.first; i--) /* the door first, then what stands behind it */
 			supervise_stop(&u.child[i]);
 	}
 	sock_close(&u.signals);
@@ -225,10 +227,9 @@ const struct cli_verb cli_up_verbs[] = {
 	  .summary = "Run the platform in the foreground; prints one line with the URL when it is ready",
 	  .detail = "  ppce up -C /srv/ppce\n"
 		    "  ppce up -C /tmp/try --listen 127.0.0.1:0      any free port, named in the ready line\n\n"
-		    "Runs ppce-audit, ppce-store, ppce-auth, ppce-vmmd and ppce-proxy and starts each again if it "
-		    "dies. SIGTERM or "
-		    "Ctrl-C ends\n"
-		    "all of them; instances end with them. Log lines go to standard error.\n",
+		    "Runs ppce-audit, ppce-store, ppce-auth, ppce-vmmd and ppce-proxy, and before them ppce-net\n"
+		    "where network.enabled is set, and starts each again if it dies. SIGTERM or Ctrl-C ends all of\n"
+		    "them; instances end with them. Log lines go to standard error.\n",
 	  .options = { { "listen", "ADDR:PORT", "listen here instead of ppce.yaml's `listen`; port 0: any free one",
 			 false } },
 	  .run = up },

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/config_network.h"
 #include "lib/log.h"
 #include "lib/yaml.h"
 
@@ -24,7 +25,9 @@ enum field_type {
 	FIELD_LISTEN,
 	FIELD_LOG_LEVEL,
 	FIELD_USER,
-	FIELD_DURABILITY
+	FIELD_DURABILITY,
+	FIELD_BRIDGE,
+	FIELD_SUBNET
 };
 
 struct field {
@@ -74,11 +77,16 @@ static const struct field fields[] = {
 	{ "audit", "durability", FIELD_DURABILITY, MEMBER(audit.durability), 0, 0, "process" },
 	NUMBER(audit, rotate_mib, 1, 4096, "64"),
 	NUMBER(audit, checkpoint_ms, 10, 3600000, "1000"),
+	{ "network", "enabled", FIELD_BOOL, MEMBER(network.enabled), 0, 0, "false" },
+	{ "network", "bridge", FIELD_BRIDGE, MEMBER(network.bridge), 0, 0, "auto" },
+	{ "network", "subnet", FIELD_SUBNET, MEMBER(network.subnet), 0, 0, "10.77.0.0/22" },
+	NUMBER(network, taps, 0, 256, "8"),
+	NUMBER(network, reuse_s, 0, 86400, "60"),
 };
 
 #define FIELDS (sizeof fields / sizeof *fields)
 #define SECTIONS (sizeof sections / sizeof *sections)
-static const char *const sections[] = { "auth", "vmmd", "proxy", "audit" };
+static const char *const sections[] = { "auth", "vmmd", "proxy", "audit", "network" };
 
 /* Whole decimal number: digits only, so no sign, space or unit slips through. Returns false past 10 digits. */
 static bool parse_number(const char *text, unsigned long *out)
@@ -155,9 +163,13 @@ static int set_durability(const char *text, enum config_durability *out)
 static int set_text(const struct field *f, const char *text, char *out)
 {
 	enum log_level level;
+	uint32_t base;
+	unsigned prefix;
 	if (strlen(text) >= f->size || (f->type == FIELD_LISTEN && !listen_valid(text)) ||
 	    (f->type == FIELD_LOG_LEVEL && log_level_parse(text, &level) < 0) ||
-	    (f->type == FIELD_USER && !unix_user_valid(text)))
+	    (f->type == FIELD_USER && !unix_user_valid(text)) ||
+	    (f->type == FIELD_BRIDGE && !config_link_valid(text)) ||
+	    (f->type == FIELD_SUBNET && config_subnet(text, &base, &prefix) < 0))
 		return -1;
 	memcpy(out, text, strlen(text) + 1);
 	return 0;
@@ -172,6 +184,9 @@ static int set_field(struct config *c, const struct field *f, const char *text, 
 		[FIELD_LOG_LEVEL] = "expected error, warn, info or debug",
 		[FIELD_USER] = "expected the name of a Unix user, at most 32 letters",
 		[FIELD_DURABILITY] = "expected process or power",
+		[FIELD_BRIDGE] = "expected auto, or a name for the bridge: [a-z][a-z0-9-]{0,14}",
+		[FIELD_SUBNET] =
+			"expected an IPv4 network of /16 to /29 such as 10.77.0.0/22, with no bits set after it",
 	};
 	void *out = (char *)c + f->at;
 	int rc = -1;
@@ -191,6 +206,8 @@ static int set_field(struct config *c, const struct field *f, const char *text, 
 	case FIELD_LISTEN:
 	case FIELD_LOG_LEVEL:
 	case FIELD_USER:
+	case FIELD_BRIDGE:
+	case FIELD_SUBNET:
 		rc = set_text(f, text, out);
 		break;
 	}
@@ -211,13 +228,15 @@ static void set_defaults(struct config *c)
 /* Reads the keys of one section ("" is the top, where the sections themselves are keys too). */
 static int read_section(struct config *c, const struct yaml_value *map, const char *section, struct err *err)
 {
-	const char *keys[FIELDS + SECTIONS + 1];
+	const char *keys[FIELDS + SECTIONS + 2];
 	size_t n = 0;
 	for (size_t i = 0; i < FIELDS; i++)
 		if (!strcmp(fields[i].section, section))
 			keys[n++] = fields[i].key;
 	for (size_t i = 0; !*section && i < SECTIONS; i++)
 		keys[n++] = sections[i];
+	if (!strcmp(section, "network"))
+		keys[n++] = "sinks";
 	keys[n] = NULL;
 	if (yaml_check_keys(map, keys, err) < 0)
 		return -1;
@@ -232,7 +251,7 @@ static int read_section(struct config *c, const struct yaml_value *map, const ch
 		if (set_field(c, f, yaml_text(v), why, sizeof why) < 0)
 			return yaml_error(v, err, "%s: %s", f->key, why);
 	}
-	return 0;
+	return strcmp(section, "network") != 0 ? 0 : config_sinks(c, yaml_get(map, "sinks"), err);
 }
 
 static int read_file(struct config *c, const struct yaml_value *root, struct err *err)

@@ -9,8 +9,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include <ppce/limits.h>
 #include "lib/err.h"
+
+#define CONFIG_SINKS_MAX 16
+
+/* A place that instances may connect to (TCP), once policy lets one of their label do so. */
+struct config_sink {
+	char name[PPCE_NAME_SIZE];
+	uint32_t address; /* host byte order; 0: "host", the bridge's own address */
+	unsigned port;	  /* 1..65535 */
+	char label[PPCE_LABEL_SIZE];
+};
 
 enum config_backend { BACKEND_AUTO, BACKEND_KVM, BACKEND_PROCESS };
 enum config_durability { DURABILITY_PROCESS, DURABILITY_POWER };
@@ -55,11 +67,22 @@ struct config {
 		unsigned rotate_mib;		   /* 64; 1..4096: size of a data file, then a new one */
 		unsigned checkpoint_ms;		   /* 1000; 10..3600000: longest time a record stays unsigned */
 	} audit;
+	struct {		  /* network: */
+		bool enabled;	  /* false: no taps, ppce-net is not started */
+		char bridge[16];  /* auto: a name made from the directory; else [a-z][a-z0-9-]{0,14} */
+		char subnet[20];  /* "10.77.0.0/22"; /16../29. Its first address is the bridge's */
+		unsigned taps;	  /* 8; 0..256: made ahead */
+		unsigned reuse_s; /* 60; 0..86400: an address rests that long before another instance gets it */
+		unsigned sinks;	  /* entries of sink[] */
+		struct config_sink sink[CONFIG_SINKS_MAX]; /* sinks: {NAME: {address, port, label}} */
+	} network;
 };
 
 /* Reads DIR/ppce.yaml. `dir` may be relative. */
 int config_load(const char *dir, struct config *out, struct err *err);
 int config_parse(const char *name, const char *text, size_t len, struct config *out, struct err *err);
+/* "10.77.0.0/22" in numbers, host byte order. -1 if it is not a usable subnet. */
+int config_subnet(const char *text, uint32_t *base, unsigned *prefix);
 /* A commented file with every key at its default; with dev: plain HTTP on loopback, timing headers on. Static text. */
 const char *config_example(bool dev);
 /* DIR/run/NAME and the like; returns out. Too long for a Unix socket address is ERR_CONFIG at config_load. */

@@ -97,7 +97,24 @@
 	"  # Size at which the log goes on in a new file, in MiB, 1..4096. Default 64.\n" \
 	"  rotate_mib: 64\n" \
 	"  # New records are covered by a signed checkpoint after at most this time, 10..3600000. Default 1000.\n" \
-	"  checkpoint_ms: 1000\n"
+	"  checkpoint_ms: 1000\n" \
+	"\n" \
+	"# Taps on a bridge of this machine's. In progress: no app uses them yet, and apps with the default transport need none.\n" \
+	"network:\n" \
+	"  # Needs root, or CAP_NET_ADMIN for ppce-net. Default false.\n" \
+	"  enabled: false\n" \
+	"  # Name of the bridge; auto: one made from this directory's path. Default auto.\n" \
+	"  bridge: auto\n" \
+	"  # Addresses: the first is the bridge's, the others go to instances. /16 to /29. Default 10.77.0.0/22.\n" \
+	"  subnet: 10.77.0.0/22\n" \
+	"  # Taps that are made ahead, 0..256. Default 8.\n" \
+	"  taps: 8\n" \
+	"  # Seconds that an address rests after an instance had it, 0..86400. Default 60.\n" \
+	"  reuse_s: 60\n" \
+	"  # Where instances may connect to by TCP, if policy allows it for their label; nowhere else. `address: host` is\n" \
+	"  # the bridge's own. At most 16. Default none. For example:\n" \
+	"  #   records-db: {address: host, port: 5432, label: \"level=NATO_SECRET\"}\n" \
+	"  sinks:\n"
 /* clang-format on */
 
 const char *config_example(bool dev)

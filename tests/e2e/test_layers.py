@@ -6,7 +6,7 @@ import pytest
 
 from harness import ROOT
 
-DAEMONS = ("audit", "auth", "store", "vmmd", "proxy", "tender", "cli")
+DAEMONS = ("audit", "auth", "store", "vmmd", "proxy", "tender", "cli", "net")
 MAY_INCLUDE = {"include": (), "lib": ("lib",), "policy": ("lib", "policy"), "guest": ("guest",), "apps": (),
                **{daemon: ("lib", "policy", daemon) for daemon in DAEMONS}}
 

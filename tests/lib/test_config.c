@@ -53,6 +53,36 @@ static const struct {
 	{ "listen: \"::1:80\"\n", "c.yaml:1: listen: expected" },
 	{ "listen: \"[]:80\"\n", "c.yaml:1: listen: expected" },
 	{ "listen: \":80\"\n", "c.yaml:1: listen: expected" },
+	{ "network:\n  tap: 1\n", "c.yaml:2: tap: unknown key; did you mean taps?" },
+	{ "network:\n  taps: 257\n", "c.yaml:2: taps: 257 is out of range, 0..256" },
+	{ "network:\n  reuse_s: 86401\n", "c.yaml:2: reuse_s: 86401 is out of range" },
+	{ "network:\n  bridge: Br0\n", "c.yaml:2: bridge: expected auto" },
+	{ "network:\n  bridge: a234567890123456\n", "c.yaml:2: bridge: expected auto" },
+	{ "network:\n  subnet: 10.77.0.0\n", "c.yaml:2: subnet: expected an IPv4 network" },
+	{ "network:\n  subnet: 10.77.0.0/15\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  subnet: 10.77.0.0/30\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  subnet: 10.77.0.1/22\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  subnet: 10.77.1.0/22\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  subnet: 10.77.0.0/022\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  subnet: 127.0.0.0/22\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  subnet: 0.0.0.0/22\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  subnet: 224.0.0.0/22\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  subnet: fd00::/22\n", "c.yaml:2: subnet: expected" },
+	{ "network:\n  sinks: [a]\n", "c.yaml:2: sinks: expected `name: {address, port, label}` lines" },
+	{ "network:\n  sinks: a\n", "c.yaml:2: sinks: expected" },
+	{ "network:\n  sinks: {Db: {address: host, port: 1, label: a}}\n", "c.yaml:2: Db: expected a name" },
+	{ "network:\n  sinks: {db: 5432}\n", "c.yaml:2: db: expected {address, port, label}" },
+	{ "network:\n  sinks: {db: {addres: host}}\n", "c.yaml:2: addres: unknown key; did you mean address?" },
+	{ "network:\n  sinks: {db: {address: host, port: 1}}\n", "c.yaml:2: db: label is missing" },
+	{ "network:\n  sinks: {db: {address: host, label: a}}\n", "c.yaml:2: db: port is missing" },
+	{ "network:\n  sinks: {db: {port: 1, label: a}}\n", "c.yaml:2: db: address is missing" },
+	{ "network:\n  sinks: {db: {address: host, port: 0, label: a}}\n", "c.yaml:2: port: expected 1..65535" },
+	{ "network:\n  sinks: {db: {address: host, port: 65536, label: a}}\n", "c.yaml:2: port: expected" },
+	{ "network:\n  sinks: {db: {address: db.local, port: 1, label: a}}\n", "c.yaml:2: address: expected host or" },
+	{ "network:\n  sinks: {db: {address: [], port: 1, label: a}}\n", "c.yaml:2: address: expected one value" },
+	{ "network:\n  sinks: {db: {address: 10.77.3.9, port: 1, label: a}}\n",
+	  "c.yaml:2: address: 10.77.3.9 is in the" },
+	{ "network:\n  sinks: {db: {address: host, port: 1, label: \"\"}}\n", "c.yaml:2: label: expected" },
 	{ "log_level: info\nlog_level: warn\n", "c.yaml:2: log_level: given twice" },
 	{ "log_level: &a info\n", "c.yaml:1: anchors" },
 };
@@ -115,6 +145,53 @@ static void test_defaults(void **state)
 	assert_int_equal(c.audit.durability, DURABILITY_PROCESS);
 	assert_int_equal(c.audit.rotate_mib, 64);
 	assert_int_equal(c.audit.checkpoint_ms, 1000);
+	assert_false(c.network.enabled);
+	assert_string_equal(c.network.bridge, "auto");
+	assert_string_equal(c.network.subnet, "10.77.0.0/22");
+	assert_int_equal(c.network.taps, 8);
+	assert_int_equal(c.network.reuse_s, 60);
+	assert_int_equal(c.network.sinks, 0);
+}
+
+static void test_network(void **state)
+{
+	(void)state;
+	struct config c;
+	uint32_t base;
+	unsigned prefix;
+	parse("network:\n  enabled: true\n  bridge: br-x\n  subnet: 172.16.8.0/29\n  taps: 0\n  sinks:\n"
+	      "    db: {address: host, port: 5432, label: \"level=HIGH\"}\n"
+	      "    mail-1: {address: 192.0.2.7, port: 25, label: \"level=LOW,comp={A}\"}\n",
+	      &c);
+	assert_true(c.network.enabled);
+	assert_string_equal(c.network.bridge, "br-x");
+	assert_int_equal(c.network.taps, 0);
+	assert_int_equal(c.network.sinks, 2);
+	assert_string_equal(c.network.sink[0].name, "db");
+	assert_int_equal(c.network.sink[0].address, 0);
+	assert_int_equal(c.network.sink[0].port, 5432);
+	assert_string_equal(c.network.sink[0].label, "level=HIGH");
+	assert_string_equal(c.network.sink[1].name, "mail-1");
+	assert_int_equal(c.network.sink[1].address, 0xc0000207);
+	assert_string_equal(c.network.sink[1].label, "level=LOW,comp={A}");
+	assert_int_equal(config_subnet(c.network.subnet, &base, &prefix), 0);
+	assert_int_equal(base, 0xac100800);
+	assert_int_equal(prefix, 29);
+}
+
+static void test_too_many_sinks(void **state)
+{
+	(void)state;
+	struct config c;
+	struct err err = { 0 };
+	char text[4096] = "network:\n  sinks:\n";
+	for (unsigned i = 0; i <= CONFIG_SINKS_MAX; i++) {
+		size_t len = strlen(text);
+		snprintf(text + len, sizeof text - len, "    s%u: {address: host, port: 1, label: a}\n", i);
+		int rc = config_parse("c.yaml", text, strlen(text), &c, &err);
+		assert_int_equal(rc, i < CONFIG_SINKS_MAX ? 0 : -1);
+	}
+	assert_non_null(strstr(err.text, "c.yaml:3: sinks: at most 16"));
 }
 
 static void test_values(void **state)
@@ -172,7 +249,14 @@ static void test_example(void **state)
 					    "audit:",
 					    "  durability:",
 					    "  rotate_mib:",
-					    "  checkpoint_ms:" };
+					    "  checkpoint_ms:",
+					    "network:",
+					    "  enabled:",
+					    "  bridge:",
+					    "  subnet:",
+					    "  taps:",
+					    "  reuse_s:",
+					    "  sinks:" };
 	struct config defaults, plain, dev;
 	parse("", &defaults);
 	parse(config_example(false), &plain);
@@ -256,9 +340,9 @@ static void test_guard(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad),	cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
-		cmocka_unit_test(test_example), cmocka_unit_test(test_load),	 cmocka_unit_test(test_long_dir),
-		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_bad),	cmocka_unit_test(test_defaults),       cmocka_unit_test(test_values),
+		cmocka_unit_test(test_network), cmocka_unit_test(test_too_many_sinks), cmocka_unit_test(test_example),
+		cmocka_unit_test(test_load),	cmocka_unit_test(test_long_dir),       cmocka_unit_test(test_guard),
 	};
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
