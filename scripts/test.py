@@ -226,6 +226,7 @@ def stage_style(count, _):
               [f for f in ("guest/ppce-cc", "guest/ppce-cc.in") if (ROOT / f).exists()]
     shell = [f for f in scripts if (ROOT / f).read_text(errors="replace").startswith(("#!/bin/sh", "#!/bin/bash"))]
     count.one(run(["shellcheck", *shell]) == 0, "shellcheck")
+    count.one(run(["scripts/mutants", "--check"]) == 0, "scripts/mutants --check: a seeded fault's text has changed")
 
 
 HOST = ("lib", "policy", "audit", "store", "auth", "vmmd", "proxy", "tender", "net", "cli")
@@ -254,6 +255,11 @@ def stage_lint(count, _):
                   timeout=600) == 0, "cppcheck")
 
 
+def stage_mutants(count, _):
+    """Seeded faults, each of which the tests must notice: some minutes, so only when it is named."""
+    count.one(run(["scripts/mutants"], timeout=7200, quiet=False) == 0, "scripts/mutants: a fault that no test notices")
+
+
 STAGES = {
     "build": stage_build,
     "unit": stage_unit,
@@ -265,7 +271,9 @@ STAGES = {
     "style": stage_style,
     "lint": stage_lint,
     "tidy": stage_tidy,
+    "mutants": stage_mutants,
 }
+NAMED_ONLY = ("mutants",)
 QUICK = ("build", "unit", "e2e")
 
 
@@ -273,12 +281,12 @@ def parse(argv):
     parser = argparse.ArgumentParser(prog="scripts/test", description="Build and test everything.")
     parser.add_argument("--quick", action="store_true", help=f"only the stages {', '.join(QUICK)}")
     parser.add_argument("-k", dest="pytest_k", metavar="EXPR", help="only end-to-end tests that match (pytest -k)")
-    parser.add_argument("stage", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; default: all")
+    parser.add_argument("stage", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; default: all but {', '.join(NAMED_ONLY)}")
     options = parser.parse_args(argv)
     unknown = [s for s in options.stage if s not in STAGES]
     if unknown:
         parser.error(f"no stage {unknown[0]}; there are {', '.join(STAGES)}")
-    options.stages = options.stage or (QUICK if options.quick else list(STAGES))
+    options.stages = options.stage or (QUICK if options.quick else [s for s in STAGES if s not in NAMED_ONLY])
     options.pytest = ["-k", options.pytest_k] if options.pytest_k else []
     options.backends = set()
     return options

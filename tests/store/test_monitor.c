@@ -167,9 +167,9 @@ static void live(unsigned *seed)
 static void test_random_lives(void **state)
 {
 	(void)state;
-	const char *given = getenv("PPCE_SEED");
+	const char *given = getenv("PPCE_TEST_SEED");
 	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-	print_message("PPCE_SEED=%u\n", seed);
+	print_message("PPCE_TEST_SEED=%u\n", seed);
 	for (int i = 0; i < 500; i++)
 		live(&seed);
 }

@@ -113,8 +113,8 @@ static void test_two_runs(void **state)
 static void test_faults(void **state)
 {
 	(void)state;
-	static const char *const names[] = { "none",	   "no raise",	 "rows only",	  "write silent",
-					     "write down", "any answer", "failure shown", "not refiled" };
+	static const char *const names[] = { "none",	   "no raise",	    "rows only",   "write silent", "write down",
+					     "any answer", "failure shown", "not refiled", "lives on" };
 	static struct failure f;
 	uint64_t seed = labels_seed();
 	for (unsigned i = RUN_RIGHT + 1; i < RUN_FAULTS; i++) {

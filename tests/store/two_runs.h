@@ -52,6 +52,7 @@ enum run_fault {
 	RUN_ANY_ANSWER,	   /* R4 is not asked */
 	RUN_FAILURE_SHOWN, /* a tainted instance's crash is told */
 	RUN_NOT_REFILED,   /* an instance with a memory is found under its old label */
+	RUN_LIVES_ON,	   /* an instance that has read what its session may not see serves others, unless it crashed */
 	RUN_FAULTS
 };
 
