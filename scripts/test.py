@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ET
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import harness  # noqa: E402
+import plain  # noqa: E402
 
 FUZZ_SECONDS = int(os.environ.get("PPCE_FUZZ_SECONDS", "5"))
 SANITIZE = ["-Db_sanitize=address,undefined", "-Db_lundef=false"]
@@ -27,6 +28,7 @@ class Count:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.problems = []
+        self.notes = []
 
     def one(self, good, what):
         self.add(int(good), int(not good), what)
@@ -146,6 +148,29 @@ def stage_e2e(count, options):
     pytest(count, options, "build")
 
 
+def stage_plain(count, options):
+    """The kvm backend on ordinary KVM, in a machine that QEMU emulates. Skipped where Debian's kernel is not to be had."""
+    if not (ROOT / "build/bin/ppce").exists() and not stage_build(count, options):
+        return
+    if run(["scripts/deps", "plain"]):
+        count.one(False, "plain KVM: packages are missing")
+        return
+    try:
+        passed, failed, skipped = plain.test(ROOT / "build")
+    except plain.NoKernel as e:
+        count.add(0, 0, "", skipped=1)
+        count.notes.append(f"SKIPPED plain KVM: {e}")
+        return
+    except plain.Failed as e:
+        count.one(False, f"plain KVM: {e}")
+        return
+    count.add(passed, 0, "", skipped=skipped)
+    for name in failed:
+        count.one(False, f"plain KVM: {name}")
+    if passed:
+        options.backends.add("kvm (emulated machine)")
+
+
 def stage_clang(count, _):
     build(count, "build with clang", "build-clang", env={"CC": "clang"})
 
@@ -239,6 +264,7 @@ STAGES = {
     "build": stage_build,
     "unit": stage_unit,
     "e2e": stage_e2e,
+    "plain": stage_plain,
     "asan": stage_asan,
     "clang": stage_clang,
     "fuzz": stage_fuzz,
@@ -282,6 +308,8 @@ def main(argv):
               f"({time.monotonic() - begin:.0f} s)", flush=True)
         if name == "build" and not go_on:
             break  # nothing to test
+    for note in count.notes:
+        print(note)
     for problem in count.problems:
         print("FAILED", problem)
     print(f"Backends that ran end to end: {' and '.join(sorted(options.backends)) or 'none'}"
