@@ -20,8 +20,8 @@ SHADOW, FLOW, AUTOMATON = unit("policy/test-policy-flow-shadow"), unit("policy/t
 CERTIFICATE, VALUE = unit("policy/test-policy-certificate"), unit("policy/test-policy-value")
 MONITOR, ROWS, TWO_RUNS = unit("store/test_store_monitor"), unit("store/test_store_rows"), unit("store/test_store_two_runs")
 RELEASE, TAINT, REVOKE = unit("proxy/test-proxy-release"), unit("proxy/test-proxy-taint"), unit("proxy/test-proxy-revoke")
-ANSWER, ROUTE = unit("proxy/test-proxy-answer"), unit("proxy/test-proxy-route")
-MERKLE, RECORD, CLIENT = unit("audit/test-audit-merkle"), unit("audit/test-audit-record"), unit("audit/test-audit-client")
+ANSWER, HOLD = unit("proxy/test-proxy-answer"), unit("proxy/test-proxy-hold")
+MERKLE, RECORD = unit("audit/test-audit-merkle"), unit("audit/test-audit-record")
 ALL_BINS = ("ppce", "ppce-audit", "ppce-store", "ppce-auth", "ppce-vmmd", "ppce-proxy", "ppce-tender")
 
 
@@ -160,7 +160,7 @@ MUTANTS = [
            "return flow_read(m->policy, m->mode, data, data, data, &after);", [MONITOR]),
     Mutant("the check comes before the taint of the ticket", "store/call.c",
            "\tif (instance_publish(i, &err) < 0)\n\t\tcall_fail(c, &err, \"taint\");\n\telse\n\t\tdispatch(c);",
-           "\t(void)err;\n\tdispatch(c);", [store("labels.py::test_pristine_instance_starts_anew_and_a_persisting_one_keeps_its_label[sqlite]")]),
+           "\t(void)err;\n\tdispatch(c);", [store("labels.py::test_what_the_request_brings_is_in_the_slot_before_anything_is_decided[sqlite]")]),
     Mutant("the slot is not published", "store/read.c", "\treturn instance_publish(c->instance, err);", "\t(void)err;\n\treturn 0;",
            [store("labels.py::test_floating_instance_rises_to_what_it_reads_and_no_further_than_its_ceiling[sqlite]")]),
     Mutant("bytes before the record", "store/read.c", "\tcall_record(c, call_finish);\n}\n\n/* An automaton",
@@ -207,6 +207,10 @@ MUTANTS = [
            "\tif (!v.allowed)\n\t\treturn refuse_flow(r, &v, \"answer-not-allowed\");", [curious("status")]),
     Mutant("a tainted instance's failure is told as what it is", "proxy/answer.c", "\tr->secret = !v->allowed;\n\treturn r->secret;",
            "\tr->secret = !v->allowed;\n\treturn false;", [ANSWER, curious("crash")]),
+    Mutant("what has read too much lives on", "proxy/answer.c", "if (r->secret && r->backend)",
+           "if (r->secret && r->backend && !r->proxy)", [e2e("records.py::test_an_instance_that_read_too_much_serves_nobody_after[process]")]),
+    Mutant("a blocked answer leaves when it is ready", "proxy/hold.c", "if (!r->secret || grid == 0)", "if (done || grid == 0)",
+           [HOLD]),
     Mutant("a release of any request", "proxy/response.c", "if (strcmp(head->request_id, request_id) != 0)",
            "if (!*request_id)", [RELEASE]),
     Mutant("a release's MAC is not checked", "proxy/response.c", "if (!release_authentic(head, value, key))",
@@ -229,8 +233,9 @@ MUTANTS = [
            [e2e("noninterference.py::test_shared_instances_do_not_rise[process]")]),
     Mutant("instances of a user count as pristine", "proxy/ticket.c", "if (lifetime == LIFETIME_REQUEST)",
            "if (lifetime != LIFETIME_CLASS)", [e2e("noninterference.py::test_what_is_kept_in_memory_spoils_a_release[process]")]),
-    Mutant("a route without its owner", "proxy/route.c", "strcmp(r->label, label) == 0 && strcmp(r->owner, owner) == 0",
-           "strcmp(r->label, label) == 0", [ROUTE]),
+    Mutant("instances of a user are anybody's", "proxy/request.c",
+           "r->app->lifetime == LIFETIME_USER ? r->session->user : \"\";", "r->app->lifetime == LIFETIME_USER ? \"p1\" : \"\";",
+           [e2e("main_job.py::test_user_instances_belong_to_one_user[process]")]),
     Mutant("R9: acknowledged before the instances end", "proxy/revoke.c", "\tif (r->n > 0)\n\t\treturn;\n", "", [REVOKE]),
     Mutant("R9: instances with a floor below it live on", "proxy/revoke.c",
            "if (backend_label(table_entry(i, const struct backend, instance), &now, &err) < 0)\n\t\treturn false;",

@@ -102,6 +102,16 @@ def test_pristine_instance_starts_anew_and_a_persisting_one_keeps_its_label(stor
     assert t.label == "level=MID,own={p1/medical}"
 
 
+def test_what_the_request_brings_is_in_the_slot_before_anything_is_decided(store):
+    """The proxy takes a slot that stands at an earlier request for "has asked for nothing in this one"."""
+    t = store.attach(queries=ALL)
+    for seq, call in enumerate((lambda: t.query("nothing"), lambda: t.query("high"), lambda: t.query("mine", 1)), 1):
+        t.request(pristine=False, label="level=MID,own={p1/training}", seq=seq)
+        assert call().status in (UNKNOWN, DENIED, INVALID)
+        assert t.label == "level=MID,own={p1/training}"
+        assert t.slot_seq == seq
+
+
 def test_own_rows_only_by_the_ticket_user(store):
     t = store.attach(queries=ALL).request(user="p1")
     assert t.query("mine", "d2").rows == [("d2", 2.5, None)]
