@@ -106,5 +106,10 @@ void query_template_free(struct query_template *t);
 /* The text with everything put in. Untrusted values. ERR_INVALID: a value is not one word, or does not fit. */
 int query_template_text(const struct query_template *t, const struct query_values *v, char *out, size_t size,
 			struct err *err);
+/* A template that is per row: *out is at or above the label of every row at or below `ceiling` that there could be,
+ * whatever is in the database: axes with a column as in the ceiling (of the tags, those of the column's category), the
+ * others as the template says. Bottom if no row can be below the ceiling. */
+void query_template_bound(const struct query_template *t, const struct policy *p, const struct query_values *v,
+			  const struct label *ceiling, struct label *out);
 
 #endif

@@ -21,7 +21,7 @@ import xml.etree.ElementTree as ET
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 KERNEL = "linux-image-cloud-amd64"
 MODULES = ("virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko")
-PACKAGES = ("python3-pytest", "bash", "coreutils")
+PACKAGES = ("python3-pytest", "bash", "coreutils", "dash")
 # Two runs of pytest side by side, one for each processor.
 RUNS = (("tests/tender/test_guest.py",), ("tests/guest", "tests/e2e/test_main_job.py"))
 TIME_SCALE = 4  # the machine is this much slower than a real one, for the tests' time-outs
@@ -33,14 +33,18 @@ def say(text):
     print(f"== {text}", flush=True)
 
 
-class Unavailable(Exception):
-    """The machine cannot be made here; says why."""
+class Failed(Exception):
+    """A command failed; says which and why."""
+
+
+class NoKernel(Failed):
+    """Debian's kernel is not to be had here."""
 
 
 def output(*args, **kw):
     done = subprocess.run(args, capture_output=True, text=True, **kw)
     if done.returncode:
-        raise Unavailable(f"{shlex.join(map(str, args))}: exit {done.returncode}\n{done.stderr.strip()}")
+        raise Failed(f"{shlex.join(map(str, args))}: exit {done.returncode}\n{done.stderr.strip()}")
     return done.stdout
 
 
@@ -48,11 +52,21 @@ def download(name, directory):
     """Fetches the package that the package `name` stands for, and unpacks it in the directory."""
     package = re.search(r"Depends: (linux-image-\S+)", output("apt-cache", "depends", name))
     if not package:
-        raise Unavailable(f"apt-cache knows no package {name}")
+        raise Failed(f"apt-cache knows no package {name}")
     output("apt-get", "download", "-q", package.group(1), cwd=directory)
     deb, = directory.glob("*.deb")
     output("dpkg", "-x", deb, directory)
     deb.unlink()
+
+
+def download_with_fresh_lists(name, directory):
+    try:
+        download(name, directory)
+    except Failed:
+        if os.geteuid() != 0:
+            raise
+        output("apt-get", "update", "-q")
+        download(name, directory)
 
 
 def fetch_kernel(cache):
@@ -63,12 +77,9 @@ def fetch_kernel(cache):
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         try:
-            download(KERNEL, fresh)
-        except Unavailable:
-            if os.geteuid() != 0:
-                raise
-            output("apt-get", "update", "-q")  # the lists may be old
-            download(KERNEL, fresh)
+            download_with_fresh_lists(KERNEL, fresh)
+        except Failed as e:
+            raise NoKernel(str(e)) from e
         fresh.rename(place)
     kernel, = place.glob("boot/vmlinuz-*")
     modules, = place.glob("lib/modules/*/kernel")
@@ -150,13 +161,13 @@ def write_small_parts(root, modules, command):
 
 def tests_command(build, runs, args, timeout):
     """The shell script /tests of the machine: all runs side by side, each shown when it has ended. One that is not done in
-    time is interrupted, so that pytest says where it was."""
+    time is interrupted, so that pytest says where it was. Its report then lacks tests, and so does not count."""
     env = {"PPCE_BUILD": build, "PPCE_IMAGES": build / "plain/images", "PPCE_TIME_SCALE": TIME_SCALE}
     lines = [f"cd {shlex.quote(str(ROOT))}", *(f"export {name}={shlex.quote(str(value))}" for name, value in env.items())]
     for i, tests in enumerate(runs):
         pytest = f"python3 -m pytest --color=no --junitxml=/tmp/report-{i}.xml {shlex.join([*args, *tests])}"
-        lines.append(f"timeout -s INT {timeout} {pytest} >/tmp/log-{i} 2>&1 &\npid{i}=$!")
-    lines += [f"wait $pid{i}\ncat /tmp/log-{i}" for i in range(len(runs))]
+        lines.append(f"timeout -k 30 -s INT {timeout} {pytest} >/tmp/log-{i} 2>&1 &\npid{i}=$!")
+    lines += [f"wait $pid{i} || [ $? = 1 ] || rm -f /tmp/report-{i}.xml\ncat /tmp/log-{i}" for i in range(len(runs))]
     return "\n".join(lines) + "\n"
 
 
@@ -192,24 +203,28 @@ def run_machine(kernel, initrd, report, timeout):
         say(f"not done after {timeout} s: ended")
 
 
-def count(report, runs):
-    """(passed, failed, skipped) of the runs' reports, one after the other in one file. One that is missing, cut off or
-    without tests is a failure."""
-    total = [0, 0, 0]
-    texts = report.read_text().split("<?xml")[1:] if report.exists() else []
-    for text in texts + [""] * (runs - len(texts)):
-        try:
-            cases = list(ET.fromstring("<?xml" + text).iter("testcase"))
-        except ET.ParseError:
-            cases = []
-        failed = sum(1 for c in cases if c.find("failure") is not None or c.find("error") is not None)
-        skipped = sum(1 for c in cases if c.find("skipped") is not None)
-        total = [a + b for a, b in zip(total, (len(cases) - failed - skipped, failed if cases else 1, skipped))]
-    return total
+def read_report(text):
+    """(number passed, names of those that failed, number skipped) of one of pytest's reports."""
+    try:
+        cases = list(ET.fromstring("<?xml" + text).iter("testcase"))
+    except ET.ParseError:
+        cases = []
+    if not cases:
+        return 0, ["a run that did not come to its end, or had no tests"], 0
+    failed = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
+    skipped = sum(1 for c in cases if c.find("skipped") is not None)
+    return len(cases) - len(failed) - skipped, [f"{c.get('classname')}.{c.get('name')}" for c in failed], skipped
 
 
-def test(build, runs, args, timeout):
-    """Makes the machine, runs the tests in it and returns how many (passed, failed, were skipped)."""
+def read_reports(path, runs):
+    """The same of all runs, whose reports stand one after the other in the file."""
+    texts = path.read_text(errors="replace").split("<?xml")[1:] if path.exists() else []
+    passed, failed, skipped = zip(*(read_report(text) for text in texts + [""] * (runs - len(texts))))
+    return sum(passed), sum(failed, []), sum(skipped)
+
+
+def test(build, runs=RUNS, args=("-k", "kvm"), timeout=600):
+    """Makes the machine and runs the tests in it; (number passed, names of those that failed, number skipped)."""
     kernel, modules = fetch_kernel(build / "plain")
     build_images(build)
     initrd = make_initrd(build, modules, tests_command(build, runs, args, timeout))
@@ -218,7 +233,7 @@ def test(build, runs, args, timeout):
     begin = time.monotonic()
     run_machine(kernel, initrd, report, timeout + BOOT_SECONDS)
     say(f"the machine ran for {time.monotonic() - begin:.0f} s; its report is {report}")
-    return count(report, len(runs))
+    return read_reports(report, len(runs))
 
 
 def parse(argv):
@@ -228,7 +243,7 @@ def parse(argv):
     parser.add_argument("--build", default=os.environ.get("PPCE_BUILD") or ROOT / "build", type=pathlib.Path,
                         help="build directory under test (default: build)")
     parser.add_argument("--timeout", type=int, default=600, help="seconds until the tests are ended (default: 600)")
-    parser.add_argument("-k", metavar="EXPR", default="kvm", help="which tests (default: kvm)")
+    parser.add_argument("-k", metavar="EXPR", default="kvm", help="which tests, as pytest's -k (default: kvm)")
     parser.add_argument("tests", nargs="*", metavar="TEST",
                         help=f"files or tests (default: {' '.join(itertools.chain(*RUNS))})")
     return parser.parse_known_args(argv)
@@ -236,14 +251,18 @@ def parse(argv):
 
 def main(argv):
     options, extra = parse(argv)
+    if not (options.build / "bin/ppce").exists():
+        print(f"scripts/test-kvm-plain: nothing is built in {options.build}: run scripts/build first", file=sys.stderr)
+        return 1
     try:
         passed, failed, skipped = test(options.build.resolve(), [options.tests] if options.tests else RUNS,
                                        ["-k", options.k, *extra], options.timeout)
-    except Unavailable as e:
+    except Failed as e:
         print(f"scripts/test-kvm-plain: {e}", file=sys.stderr)
         return 1
-    print(f"{skipped} skipped")
-    print(f"{passed} passed, {failed} failed", flush=True)
+    for name in failed:
+        print("FAILED", name)
+    print(f"{passed} passed, {len(failed)} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
     return 1 if failed or not passed else 0
 
 

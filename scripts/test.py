@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ET
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import harness  # noqa: E402
+import plain  # noqa: E402
 
 FUZZ_SECONDS = int(os.environ.get("PPCE_FUZZ_SECONDS", "5"))
 SANITIZE = ["-Db_sanitize=address,undefined", "-Db_lundef=false"]
@@ -27,6 +28,7 @@ class Count:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.problems = []
+        self.notes = []
 
     def one(self, good, what):
         self.add(int(good), int(not good), what)
@@ -89,30 +91,84 @@ def stage_unit(count, _):
     unit(count, "build")
 
 
+def case_name(case):
+    return f"{case.get('classname')}.{case.get('name')}"
+
+
+def broken(case):
+    return case.find("failure") is not None or case.find("error") is not None
+
+
+def pytest_env(directory, env):
+    return {"PPCE_BUILD": str(ROOT / directory), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+
+
+def alone(directory, bad, env):
+    """Which of the failed tests pass when nothing else runs? Those had too little of the machine; they are named all the
+    same, so that one that comes back again and again is looked at."""
+    files = sorted({case.get("classname").replace(".", "/") + ".py" for case in bad})
+    names = {case_name(case) for case in bad}
+    report = ROOT / directory / "pytest-alone.xml"
+    report.unlink(missing_ok=True)
+    print(f"Once more, alone: {', '.join(files)}", flush=True)
+    run([sys.executable, "-m", "pytest", "-q", "--junitxml", str(report), *files], timeout=900, quiet=False,
+        env=pytest_env(directory, env))
+    cases = list(ET.parse(report).getroot().iter("testcase")) if report.exists() else []
+    steady = names & {case_name(case) for case in cases if not broken(case)}
+    for name in sorted(steady):
+        print("UNSTEADY", name, "(failed beside others, passed alone)")
+    return steady
+
+
 def pytest(count, options, directory, *what, env=None):
     report = ROOT / directory / "pytest.xml"
     report.unlink(missing_ok=True)
     # Most tests wait most of the time. A file's tests stay together: they share a platform.
-    code = run([sys.executable, "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "--junitxml", str(report), *options.pytest, *what], timeout=1500,
-               quiet=False, env={"PPCE_BUILD": str(ROOT / directory), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
+    code = run([sys.executable, "-m", "pytest", "-q", "-n", "3", "--dist", "loadfile", "--junitxml", str(report),
+                *options.pytest, *what], timeout=1500, quiet=False, env=pytest_env(directory, env))
     if not report.exists():
         count.one(False, f"pytest ended with {code} and no report")
         return
     cases = list(ET.parse(report).getroot().iter("testcase"))
-    bad = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
+    bad = [c for c in cases if broken(c)]
+    steady = alone(directory, bad, env) if bad else set()
+    bad = [c for c in bad if case_name(c) not in steady]
     skipped = [c for c in cases if c.find("skipped") is not None]
     good = [c for c in cases if c not in bad and c not in skipped]
     for case in bad:
-        count.one(False, f"{case.get('classname')}.{case.get('name')}")
+        count.one(False, case_name(case))
     count.add(len(good), 0, "", skipped=len(skipped))
     parameters = {part for c in good for part in re.split(r"[\[\]-]", c.get("name"))[1:]}
     options.backends |= parameters & {"kvm", "process"}
-    if code and not bad:
+    if code and not bad and not steady:
         count.one(False, f"pytest ended with {code}")
 
 
 def stage_e2e(count, options):
     pytest(count, options, "build")
+
+
+def stage_plain(count, options):
+    """The kvm backend on ordinary KVM, in a machine that QEMU emulates. Skipped where Debian's kernel is not to be had."""
+    if not (ROOT / "build/bin/ppce").exists() and not stage_build(count, options):
+        return
+    if run(["scripts/deps", "plain"]):
+        count.one(False, "plain KVM: packages are missing")
+        return
+    try:
+        passed, failed, skipped = plain.test(ROOT / "build")
+    except plain.NoKernel as e:
+        count.add(0, 0, "", skipped=1)
+        count.notes.append(f"SKIPPED plain KVM: {e}")
+        return
+    except plain.Failed as e:
+        count.one(False, f"plain KVM: {e}")
+        return
+    count.add(passed, 0, "", skipped=skipped)
+    for name in failed:
+        count.one(False, f"plain KVM: {name}")
+    if passed:
+        options.backends.add("kvm (emulated machine)")
 
 
 def stage_clang(count, _):
@@ -170,6 +226,7 @@ def stage_style(count, _):
               [f for f in ("guest/ppce-cc", "guest/ppce-cc.in") if (ROOT / f).exists()]
     shell = [f for f in scripts if (ROOT / f).read_text(errors="replace").startswith(("#!/bin/sh", "#!/bin/bash"))]
     count.one(run(["shellcheck", *shell]) == 0, "shellcheck")
+    count.one(run(["scripts/mutants", "--check"]) == 0, "scripts/mutants --check: a seeded fault's text has changed")
 
 
 HOST = ("lib", "policy", "audit", "store", "auth", "vmmd", "proxy", "tender", "net", "cli")
@@ -198,17 +255,25 @@ def stage_lint(count, _):
                   timeout=600) == 0, "cppcheck")
 
 
+def stage_mutants(count, _):
+    """Seeded faults, each of which the tests must notice: some minutes, so only when it is named."""
+    count.one(run(["scripts/mutants"], timeout=7200, quiet=False) == 0, "scripts/mutants: a fault that no test notices")
+
+
 STAGES = {
     "build": stage_build,
     "unit": stage_unit,
     "e2e": stage_e2e,
+    "plain": stage_plain,
     "asan": stage_asan,
     "clang": stage_clang,
     "fuzz": stage_fuzz,
     "style": stage_style,
     "lint": stage_lint,
     "tidy": stage_tidy,
+    "mutants": stage_mutants,
 }
+NAMED_ONLY = ("mutants",)
 QUICK = ("build", "unit", "e2e")
 
 
@@ -216,12 +281,12 @@ def parse(argv):
     parser = argparse.ArgumentParser(prog="scripts/test", description="Build and test everything.")
     parser.add_argument("--quick", action="store_true", help=f"only the stages {', '.join(QUICK)}")
     parser.add_argument("-k", dest="pytest_k", metavar="EXPR", help="only end-to-end tests that match (pytest -k)")
-    parser.add_argument("stage", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; default: all")
+    parser.add_argument("stage", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; default: all but {', '.join(NAMED_ONLY)}")
     options = parser.parse_args(argv)
     unknown = [s for s in options.stage if s not in STAGES]
     if unknown:
         parser.error(f"no stage {unknown[0]}; there are {', '.join(STAGES)}")
-    options.stages = options.stage or (QUICK if options.quick else list(STAGES))
+    options.stages = options.stage or (QUICK if options.quick else [s for s in STAGES if s not in NAMED_ONLY])
     options.pytest = ["-k", options.pytest_k] if options.pytest_k else []
     options.backends = set()
     return options
@@ -243,6 +308,8 @@ def main(argv):
               f"({time.monotonic() - begin:.0f} s)", flush=True)
         if name == "build" and not go_on:
             break  # nothing to test
+    for note in count.notes:
+        print(note)
     for problem in count.problems:
         print("FAILED", problem)
     print(f"Backends that ran end to end: {' and '.join(sorted(options.backends)) or 'none'}"

@@ -28,12 +28,10 @@ static void collect_owners(struct call *c)
 static int raise_read(struct call *c, struct err *err)
 {
 	uint8_t cohort[OWNERS_COHORT_BYTES];
-	struct label join;
-	rows_left(&c->rows, &join);
-	if (!c->query->label.per_row)
-		join = c->label;
+	struct label data;
+	rows_label(&c->rows, &data);
 	uint64_t group = owners_count(&c->owners, cohort);
-	monitor_raise(&c->instance->monitor, c->query->name, &join, c->status == STORE_OK ? group : 0, cohort);
+	monitor_raise(&c->instance->monitor, c->query->name, &data, c->status == STORE_OK ? group : 0, cohort);
 	call_note_label(c, c->after);
 	return instance_publish(c->instance, err);
 }
@@ -42,10 +40,9 @@ static int raise_read(struct call *c, struct err *err)
 static bool above_ceiling(const struct call *c)
 {
 	const struct monitor *m = &c->instance->monitor;
-	struct label join;
-	rows_left(&c->rows, &join);
-	return m->mode == FLOW_FLOAT && c->permit.certificate &&
-	       !label_leq(c->store->policy, c->query->label.per_row ? &join : &c->label, &m->ceiling);
+	struct label data;
+	rows_label(&c->rows, &data);
+	return m->mode == FLOW_FLOAT && c->permit.certificate && !label_leq(c->store->policy, &data, &m->ceiling);
 }
 
 static int apply_automata(struct call *c, struct err *err)
@@ -73,11 +70,9 @@ static void on_read(struct job *job)
 		call_fail(c, &err, "state");
 		return;
 	}
-	if (c->status == STORE_DENIED) {
-		call_refuse(c, STORE_DENIED, NULL, "automaton");
-		return;
-	}
-	collect_owners(c);
+	bool denied = c->status == STORE_DENIED; /* by the automata, after a look at the rows */
+	if (!denied)
+		collect_owners(c);
 	if (c->status == STORE_OK && rows_encode(&c->rows, &c->answer) < 0)
 		c->status = STORE_TOO_LARGE;
 	if (c->owners.failed)
@@ -86,9 +81,9 @@ static void on_read(struct job *job)
 		call_fail(c, &err, "taint");
 		return;
 	}
-	c->allowed = true;
-	c->rule = above_ceiling(c) ? "R7" : "R2";
-	c->reason = c->status == STORE_OK ? NULL : call_failure_reason(c->status);
+	c->allowed = !denied;
+	c->rule = denied ? NULL : above_ceiling(c) ? "R7" : "R2";
+	c->reason = denied ? "automaton" : c->status == STORE_OK ? NULL : call_failure_reason(c->status);
 	call_record(c, call_finish);
 }
 

@@ -260,6 +260,21 @@ size_t rows_left(const struct rows *r, struct label *join)
 	return left;
 }
 
+void rows_label(const struct rows *r, struct label *out)
+{
+	const struct rows_rules *rules = &r->rules;
+	struct label bound;
+	if (!rules->query->label.per_row) {
+		*out = rules->label;
+		return;
+	}
+	rows_left(r, out);
+	if (rules->mode != FLOW_FLOAT || rules->permit)
+		return;
+	query_template_bound(&rules->query->label, rules->policy, &rules->values, &rules->ceiling, &bound);
+	label_join(rules->policy, out, &bound, out);
+}
+
 int rows_encode(const struct rows *r, struct buf *out)
 {
 	struct label join;

@@ -58,6 +58,10 @@ int rows_add(struct rows *r, const struct call_value *values);
 
 /* After the groups have been judged: label and number of rows that go out. */
 size_t rows_left(const struct rows *r, struct label *join);
+/* The label of the answer: that of the rows that go out and, in an instance whose label can rise, of all that there could
+ * be: which rows are there, and whether any, is knowledge that comes from all of them. Not so for rows that only a
+ * certificate permits: which owners have any, whoever may run a certified image learns. */
+void rows_label(const struct rows *r, struct label *out);
 /* The answer's bytes; -1 when more rows or bytes are left than allowed (.too_large) or memory is short. */
 int rows_encode(const struct rows *r, struct buf *out);
 

@@ -237,6 +237,8 @@ static int attach_memory(struct vm *vm, int fd, bool shared, struct err *err)
 	return 0;
 }
 
+/* MSR_CSTAR (AMD: `syscall` of 32-bit code) and the LDT's base stay 0, where nothing is ever mapped: both end in a page
+ * fault. */
 static int set_msrs(struct vm *vm, struct err *err)
 {
 	const struct kvm_msr_entry entries[] = {

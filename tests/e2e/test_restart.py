@@ -25,6 +25,7 @@ def test_images_apps_and_users_persist(world):
     before = [world.cli_json(*verb.split()) for verb in ("image ls", "app ls", "user ls")]
     world.stop()
     world.start()
+    eventually(lambda: world.cli_json("image", "ls")[0]["state"] == "ready", what="the image's snapshot")
     after = [world.cli_json(*verb.split()) for verb in ("image ls", "app ls", "user ls")]
     for old, new in zip(before, after):
         assert len(old) == 1

@@ -19,7 +19,11 @@ static const char policy_text[] = "axes:\n"
 				  "    start: s\n"
 				  "    transitions:\n"
 				  "      - {in: s, on: read}\n";
-static struct policy *policy;
+static const char wide_text[] = "axes:\n"
+				"  level: {chain: [LOW, MID, HIGH]}\n"
+				"  comp: {subset: [A, B]}\n"
+				"  own: {owners: [training, medical]}\n";
+static struct policy *policy, *wide;
 
 static void check_sql(const char *sql, enum query_database database, const char *want, size_t nrefs)
 {
@@ -259,18 +263,61 @@ static void test_templates(void **state)
 	assert_int_equal(query_template_parse("level=@", &q, &t, &err), -1);
 }
 
+static void check_bound(const char *template, const char *ceiling, const char *want)
+{
+	static enum data_type params[] = { DATA_TEXT };
+	static const char *const given[] = { "ann" };
+	struct query q = { .nparams = 1 };
+	struct query_values v = { "me", "staff", "s", "p", NULL, given, NULL, NULL };
+	struct query_template t;
+	struct label c, l;
+	char text[PPCE_LABEL_SIZE];
+	struct err err = { 0 };
+	memcpy(q.params, params, sizeof params);
+	if (query_template_parse(template, &q, &t, &err) < 0 || label_parse(wide, ceiling, &c, &err) < 0)
+		fail_msg("%s: %s", template, err.text);
+	query_template_bound(&t, wide, &v, &c, &l);
+	assert_int_equal(label_format(wide, &l, text, &err), 0);
+	assert_string_equal(text, want);
+	query_template_free(&t);
+}
+
+static void test_bounds(void **state)
+{
+	static const char c[] = "level=MID,comp={A},own={ann/medical,ann/training,me/training}";
+	(void)state;
+	check_bound("@who", c, c);
+	check_bound("level=@level", c, "level=MID");
+	check_bound("level=LOW,comp={@part}", c, "comp={A}");
+	check_bound("own={@who/training}", c, "own={ann/training,me/training}");
+	check_bound("own={@who/medical}", c, "own={ann/medical}");
+	check_bound("own={@who/medical,@other/training},level=MID", c,
+		    "level=MID,own={ann/medical,ann/training,me/training}");
+	check_bound("own={@who/@category}", c, "own={ann/medical,ann/training,me/training}");
+	check_bound("own={$1/@category}", c, "own={ann/medical,ann/training,me/training}");
+	check_bound("own={$1/training,@who/medical}", c, "own={ann/medical,ann/training,me/training}");
+	check_bound("own=@all", c, "own={ann/medical,ann/training,me/training}");
+	check_bound("own={$1/medical},comp={@part}", c, "comp={A},own={ann/medical}");
+	check_bound("own={@who/medical}", "level=HIGH,own=ALL", "own=ALL");
+	check_bound("level=HIGH,own={@who/medical}", c, "level=LOW"); /* no such row is below the ceiling */
+	check_bound("own={$1/medical},level=@level", "level=MID", "level=LOW");
+	check_bound("nothing=@who", c, c); /* a label of none: no row has it, and nothing is said too low */
+}
+
 static int set_up(void **state)
 {
 	struct err err;
 	(void)state;
 	policy = policy_parse("policy", policy_text, strlen(policy_text), &err);
-	return policy ? 0 : -1;
+	wide = policy_parse("wide", wide_text, strlen(wide_text), &err);
+	return policy && wide ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
 	policy_free(policy);
+	policy_free(wide);
 	return 0;
 }
 
@@ -281,6 +328,7 @@ int main(void)
 					    cmocka_unit_test(test_a_whole_file),
 					    cmocka_unit_test(test_the_example_is_valid),
 					    cmocka_unit_test(test_errors_name_the_line),
-					    cmocka_unit_test(test_templates) };
+					    cmocka_unit_test(test_templates),
+					    cmocka_unit_test(test_bounds) };
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -409,6 +409,10 @@ class Tender:
     def label(self):
         return self.table.label(self.slot)
 
+    @property
+    def slot_seq(self):
+        return self.table.read(self.slot)[1]
+
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path, timeout=30):

@@ -112,10 +112,32 @@ static void test_tickets(void **state)
 	strcpy(other.app, "apq");
 	sign(&other);
 	assert_int_equal(monitor_ticket(&m, key, &other, NOW), TICKET_FOREIGN);
+	other = make_ticket(6, 0, bottom, top);
+	other.instance[0] = '2'; /* another instance of the same app */
+	sign(&other);
+	assert_int_equal(monitor_ticket(&m, key, &other, NOW), TICKET_FOREIGN);
 	memset(other.user, 'x', sizeof other.user);
 	sign(&other);
 	assert_int_equal(monitor_ticket(&m, key, &other, NOW), TICKET_FORGED);
 	assert_int_equal(monitor_ticket(&m, key, &t, NOW), TICKET_OK);
+	monitor_free(&m);
+}
+
+/* Each call of a request comes with the same ticket: what its first ones have read stays. */
+static void test_a_ticket_makes_pristine_once(void **state)
+{
+	(void)state;
+	struct monitor m;
+	uint64_t group;
+	uint8_t cohort[MONITOR_COHORT_BYTES] = { 1 };
+	struct label low = real(bottom), high = real((struct simple){ 2, 3 });
+	start(&m, bottom, 0);
+	struct ticket t = make_ticket(1, TICKET_PRISTINE, bottom, top);
+	assert_int_equal(monitor_ticket(&m, key, &t, NOW), TICKET_OK);
+	monitor_raise(&m, "q", &high, 1, cohort);
+	assert_int_equal(monitor_ticket(&m, key, &t, NOW), TICKET_OK);
+	assert_true(label_equal(policy, &m.label, &high));
+	assert_false(monitor_only_query(&m, "other", &low, &group));
 	monitor_free(&m);
 }
 
@@ -167,9 +189,9 @@ static void live(unsigned *seed)
 static void test_random_lives(void **state)
 {
 	(void)state;
-	const char *given = getenv("PPCE_SEED");
+	const char *given = getenv("PPCE_TEST_SEED");
 	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-	print_message("PPCE_SEED=%u\n", seed);
+	print_message("PPCE_TEST_SEED=%u\n", seed);
 	for (int i = 0; i < 500; i++)
 		live(&seed);
 }
@@ -257,7 +279,9 @@ static int tear_down(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_tickets), cmocka_unit_test(test_only_query),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_tickets),
+					    cmocka_unit_test(test_a_ticket_makes_pristine_once),
+					    cmocka_unit_test(test_only_query),
 					    cmocka_unit_test(test_what_is_not_known_counts_as_everything),
 					    cmocka_unit_test(test_random_lives) };
 	return cmocka_run_group_tests(tests, set_up, tear_down);

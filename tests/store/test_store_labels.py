@@ -102,6 +102,16 @@ def test_pristine_instance_starts_anew_and_a_persisting_one_keeps_its_label(stor
     assert t.label == "level=MID,own={p1/medical}"
 
 
+def test_what_the_request_brings_is_in_the_slot_before_anything_is_decided(store):
+    """The proxy takes a slot that stands at an earlier request for "has asked for nothing in this one"."""
+    t = store.attach(queries=ALL)
+    for seq, call in enumerate((lambda: t.query("nothing"), lambda: t.query("high"), lambda: t.query("mine", 1)), 1):
+        t.request(pristine=False, label="level=MID,own={p1/training}", seq=seq)
+        assert call().status in (UNKNOWN, DENIED, INVALID)
+        assert t.label == "level=MID,own={p1/training}"
+        assert t.slot_seq == seq
+
+
 def test_own_rows_only_by_the_ticket_user(store):
     t = store.attach(queries=ALL).request(user="p1")
     assert t.query("mine", "d2").rows == [("d2", 2.5, None)]
@@ -150,7 +160,26 @@ def test_whole_label_from_a_column(store):
                    " ('own={p2/medical}'), ('nonsense'), (''), (NULL), ('level=MID,own=ALL')")
     t = store.attach(queries=ALL).request(user="p1")
     assert [row[0] for row in t.query("stored").rows] == [1, 2]
-    assert t.label == "level=MID,own={p1/medical}"
+    assert t.label == "level=MID,own={p1/medical,p1/training}"  # whatever there could have been
+
+
+def test_which_rows_there_are_is_knowledge_of_them_all(store):
+    """Else whoever reads high could tell low one bit by writing a row, or not: a reader that finds none would stay low."""
+    for there in (False, True):
+        if there:
+            store.database("INSERT INTO notes (label) VALUES ('level=MID,own={p1/medical}')")
+        t = store.attach(int(there), queries=ALL).request(user="p1", ceiling="level=MID,own={p1/medical,p2/training}")
+        assert len(t.query("stored").rows) == there
+        assert t.label == "level=MID,own={p1/medical,p2/training}"
+        assert t.write("add_low").status == DENIED
+        t.request(user="p9", ceiling="level=MID,own={p9/medical,p9/training}")
+        assert t.query("team").rows == []
+        assert t.label == "level=MID,own={p9/training}"  # rows of it have tags of this category only
+        t.request(user="p9", fixed=True, pristine=False, label="level=LOW", ceiling="level=LOW")
+        assert t.query("team").rows == []
+    t = store.attach(2, queries=ALL).request(user="p1", ceiling="level=LOW,own={p1/training}")
+    assert t.query("team").rows == []
+    assert t.label == "level=LOW"  # each row of it is at MID: none could have come
 
 
 def test_writes_go_up_never_down(store):
