@@ -121,9 +121,8 @@ static struct label_tag random_tag(const struct world *w, uint64_t *seed)
 {
 	const struct shadow_axis *x = owners_axis(w);
 	struct label_tag tag = { "nobody", "none" };
-	const char *text = x ? x->value[pick(seed, x->n)] : "nobody/none";
-	snprintf(tag.owner, sizeof tag.owner, "%.*s", (int)strcspn(text, "/"), text);
-	snprintf(tag.category, sizeof tag.category, "%.32s", strchr(text, '/') + 1);
+	if (x)
+		sscanf(x->value[pick(seed, x->n)], "%64[^/]/%32s", tag.owner, tag.category);
 	return tag;
 }
 
