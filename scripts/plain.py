@@ -23,7 +23,11 @@ KERNEL = "linux-image-cloud-amd64"
 MODULES = ("virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko")
 PACKAGES = ("python3-pytest", "bash", "coreutils", "dash")
 # Two runs of pytest side by side, one for each processor.
-RUNS = (("tests/tender/test_guest.py",), ("tests/guest", "tests/e2e/test_main_job.py"))
+STORE = "tests/tender/test_store.py"
+RUNS = (("tests/tender/test_guest.py",),
+        ("tests/guest", f"{STORE}::test_the_data_buffer_is_pristine_after_every_request",
+         f"{STORE}::test_a_guard_page_follows_the_data_buffer", f"{STORE}::test_the_ticket_never_enters_guest_memory",
+         "tests/e2e/test_main_job.py"))
 TIME_SCALE = 4  # the machine is this much slower than a real one, for the tests' time-outs
 MEMORY_MIB = 1536
 BOOT_SECONDS = 120  # at most, until the tests begin

@@ -335,16 +335,20 @@ INSTRUCTION(i_ldt, "mov $0xf, %%eax; mov %%eax, %%ds")
 INSTRUCTION(i_syscall32, IN_32_BITS("syscall"))
 INSTRUCTION(i_sysenter32, IN_32_BITS("sysenter"))
 
-/* Accesses to the doorbell that the library never makes. A host emulates them, as nothing is there to be accessed. */
-#define DOORBELL(name, text)                                                                                    \
-	static int name(const struct ppce_request *req, struct ppce_response *res)                              \
-	{                                                                                                       \
-		(void)req;                                                                                      \
-		if (!los_io)                                                                                    \
-			return ppce_reply(res, 501, NULL, "not in a guest\n");                                  \
-		los_io->call = 0;                                                                               \
-		asm volatile(text : : "D"(los_io->doorbell), "S"(los_io->doorbell), "c"(3), "a"(0) : "memory"); \
-		return survived(res);                                                                           \
+/* Accesses to the doorbell that the library never makes. A host emulates them, as nothing is there to be accessed. The call
+ * would be a harmless one, an empty log line. */
+#define DOORBELL(name, text)                                                                            \
+	static int name(const struct ppce_request *req, struct ppce_response *res)                      \
+	{                                                                                               \
+		struct ppce_io *io = los_io;                                                            \
+		(void)req;                                                                              \
+		if (!io)                                                                                \
+			return ppce_reply(res, 501, NULL, "not in a guest\n");                          \
+		io->call = PPCE_CALL_LOG;                                                               \
+		io->arg[0] = PPCE_DEBUG;                                                                \
+		io->arg[1] = 0;                                                                         \
+		asm volatile(text : : "D"(io->doorbell), "S"(io->doorbell), "c"(3), "a"(0) : "memory"); \
+		return survived(res);                                                                   \
 	}
 DOORBELL(d_read, "movb (%%rdi), %%al")
 DOORBELL(d_wide, "movq %%rax, (%%rdi)")

@@ -128,7 +128,7 @@ def test_hostile_instruction_never_goes_further(make, path):
 @pytest.mark.parametrize("access", ["read", "wide", "vector", "avx", "x87", "repeat", "copy", "locked", "compare", "elsewhere",
                                     "across", "execute", "push", "syscall", "return", "xsave"])
 def test_odd_access_to_the_doorbell_ends_the_instance(make, backend, access):
-    """KVM emulates instructions that touch the doorbell page, in ring 0 as well: whatever it makes of them is a crash."""
+    """KVM emulates instructions that touch the doorbell page, in ring 0 as well: they are no rings."""
     tender = make()
     with pytest.raises(Lost) as lost:
         tender.call(f"/doorbell-{access}", deadline_ms=2000)
