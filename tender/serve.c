@@ -86,7 +86,8 @@ static bool complete_head(struct guest *g, int fd, struct incoming *in, size_t h
 	if (have < sizeof in->h && read_all(fd, (char *)in + have, sizeof in->h - have) != 1)
 		return false;
 	have = have < sizeof in->h ? sizeof in->h : have;
-	if (!frame_valid(&in->h, true) || ((in->h.flags & FRAME_FLAG_TICKET) != 0) != (g->store >= 0))
+	if (!frame_valid(&in->h, true) || in->h.type != FRAME_REQUEST ||
+	    ((in->h.flags & FRAME_FLAG_TICKET) != 0) != (g->store >= 0))
 		return false;
 	return have >= head || read_all(fd, (char *)in + have, head - have) == 1;
 }

@@ -22,6 +22,7 @@
 #define PPCE_RESPONSE_BYTES_MAX (16u << 20) /* encoded response, the same */
 #define PPCE_DATA_BYTES_MAX (16u << 20)	    /* data buffer of a guest: one call to the store, or its answer */
 #define PPCE_VALUES_MAX 64		    /* parameters of a query; columns of a row */
+#define PPCE_SINKS_MAX 16		    /* sinks of a platform, and so of an instance */
 #define PPCE_MEMORY_MIB_MIN 1
 #define PPCE_MEMORY_MIB_MAX 1024
 

@@ -13,7 +13,7 @@
 
 #include <ppce/limits.h>
 
-#define PPCE_ABI_VERSION 2u
+#define PPCE_ABI_VERSION 3u
 #define PPCE_NOTE_TYPE 0x50504345u /* "PPCE" */
 #define PPCE_NOTE_OWNER "PPCE-image"
 
@@ -39,6 +39,7 @@ struct ppce_manifest {
 	int (*init)(void);	     /* runs once, before the snapshot; non-zero fails the boot. May be NULL */
 	int (*handle)(const struct ppce_request *req, struct ppce_response *res);
 	const char *warm_path; /* path of the synthetic warm-up request ("GET warm_path"); NULL = "/" */
+	void (*network)(void); /* not NULL: the library was built with a TCP/IP stack; set by PPCE_APP, never called */
 };
 
 /* The note as it stands in section .note.ppce. The owner's length makes the descriptor 8-aligned by the 4-byte and by

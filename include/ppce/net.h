@@ -60,7 +60,8 @@ struct net_message {
 	uint8_t mac[6];		    /* TAKEN: of the instance; the only one it may use */
 	uint8_t gateway_mac[6];	    /* TAKEN: of the bridge, which is the only one it may send to */
 	uint8_t from_pool;	    /* TAKEN: 1: made ahead, 0: made for this question */
-	uint8_t pad[2];
+	uint8_t fresh;		    /* TAKE, TAKE_NAMED: 1: make one for this question, whatever the pool has */
+	uint8_t pad;
 	uint32_t ifindex;		/* TAKEN */
 	uint32_t ipv4, prefix, gateway; /* TAKEN; prefix: 16..29 */
 	uint32_t mtu;			/* TAKEN: 1500 */

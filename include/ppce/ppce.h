@@ -10,8 +10,9 @@
  *	PPCE_APP(.name = "hello", .handle = handle, .memory_mib = 4)
  *
  * Build it with `ppce-cc app.c -o app`. The same file runs in a VM and as a plain Linux process:
- * `./app --request GET /path` or `./app --serve 127.0.0.1:8000`. libc works as usual; what needs a file system, a
- * network, threads or signals fails with ENOSYS or ENOENT in a VM.
+ * `./app --request GET /path` or `./app --serve 127.0.0.1:8000`. libc works as usual; what needs a file system, threads
+ * or signals fails with ENOSYS or ENOENT in a VM. Sockets: TCP over IPv4, and only where the app is run with
+ * `--transport tap`, to the sinks it was granted (by their names, as /etc/hosts lists them); else ENETDOWN.
  */
 #ifndef PPCE_PPCE_H
 #define PPCE_PPCE_H
@@ -133,6 +134,7 @@ int ppce_declassify(struct ppce_response *res, const char *certificate, const ch
 /* Entry points of the library OS, named by the manifest; not for apps. */
 void ppce_syscall_entry(void);
 void ppce_signal_entry(void);
+void ppce_network(void) __attribute__((weak)); /* there only where the library has a TCP/IP stack */
 
 /* Declares the app: designated initialisers of struct ppce_manifest. Exactly once in a program. */
 #define PPCE_APP(...)                                                                \
@@ -145,6 +147,7 @@ void ppce_signal_entry(void);
 					       .size = sizeof(struct ppce_manifest), \
 					       .syscall_entry = ppce_syscall_entry,  \
 					       .signal_entry = ppce_signal_entry,    \
+					       .network = ppce_network,              \
 					       __VA_ARGS__ } };
 
 #endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The connection to ppce-net (ppce/net.h): taps for instances of apps with `transport: tap`. vmmd connects when the
+ * configuration enables the network, and again and again while there is nobody. When the connection ends, or one tap is
+ * lost, the instances that have taps from it end. A tap goes back when its instance's process has been reaped.
+ *
+ * Which sinks an instance gets is decided here, at its start, for its whole life (its label never rises, because requests
+ * for apps with sinks carry TICKET_FIXED). A sink is granted if both hold:
+ *   R6 (flow_egress)       what the instance holds may go there: L(instance) <= label of the sink
+ *   R2 (flow_read, fixed)  what the sink says back may be read: its `returns` (default: its label) <= L(instance)
+ */
+#ifndef VMMD_NETWORK_H
+#define VMMD_NETWORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <uv.h>
+
+#include <ppce/control.h>
+#include <ppce/net.h>
+#include "lib/err.h"
+
+struct vmmd;
+struct instance;
+struct network_question; /* to ppce-net, not answered yet */
+
+struct network {
+	int fd; /* -1: not connected */
+	uv_poll_t *poll;
+	uv_timer_t retry;
+	bool missing_logged;
+	uint64_t last_id;
+	LIST_HEAD(, network_question) questions;
+};
+
+/* What ppce-net answered. `tap`: descriptor of NET_TAKE, the receiver's; -1 for NET_TAKE_NAMED. */
+struct network_tap {
+	struct net_message taken;
+	int tap;
+};
+
+struct network_wish {
+	bool fresh; /* not from the pool */
+	bool named; /* for a tender that is not ours: attached by name, as this user and group */
+	uint32_t uid, gid;
+	char sinks[NET_SINKS_SIZE]; /* of network_grant() */
+};
+
+/* Called once, never from within network_take(): exactly one of tap and err is non-NULL. */
+typedef void network_taken_fn(struct instance *i, const struct network_tap *tap, const struct err *err);
+
+/* Begins to connect; does nothing where the network is not enabled. */
+int network_start(struct vmmd *v, struct err *err);
+void network_end(struct vmmd *v); /* outstanding questions are forgotten without an answer */
+bool network_connected(const struct vmmd *v);
+/* Those of the sinks in `wanted` ("a,b") that an instance at `label` (canonical) may have, into out ("a"); those that it may
+ * not have are named in an event. ERR_CONFIG: a name that the configuration does not have. */
+int network_grant(struct vmmd *v, const char *app, const char *wanted, const char *label, char out[NET_SINKS_SIZE],
+		  struct err *err);
+/* Asks for a tap. ERR_UNAVAILABLE: no connection. */
+int network_take(struct vmmd *v, struct instance *i, const struct network_wish *wish, network_taken_fn *done,
+		 struct err *err);
+/* The instance's process is gone, or never came to be: gives its tap back, or forgets the question. */
+void network_release(struct vmmd *v, struct instance *i);
+/* What the tender is told: addresses from the answer, sinks with their addresses from the configuration. */
+void network_describe(const struct vmmd *v, const struct network_tap *tap, unsigned port, const char *sinks,
+		      struct control_net *out);
+
+#endif
