@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/log.h"
 #include "lib/names.h"
@@ -34,6 +35,12 @@ const char *image_state_name(enum image_state state)
 {
 	static const char *const names[] = { "cold", "loading", "booting", "ready", "failed" };
 	return names[state];
+}
+
+uint64_t image_snapshot_kib(const struct image *image)
+{
+	struct stat st;
+	return image->snapshot >= 0 && fstat(image->snapshot, &st) == 0 ? (uint64_t)st.st_blocks / 2 : 0;
 }
 
 /* --- waiting for a snapshot ------------------------------------------------------------------------------------- */

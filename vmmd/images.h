@@ -77,6 +77,7 @@ void images_end(struct vmmd *v);
 
 struct image *image_find(struct vmmd *v, const char *name);
 const char *image_state_name(enum image_state state);
+uint64_t image_snapshot_kib(const struct image *image); /* in memory once for all instances; 0: there is none */
 
 enum image_outcome { IMAGE_SAME, IMAGE_ADDED, IMAGE_REPLACED };
 /* Exactly one of image and err is non-NULL. */

@@ -56,7 +56,7 @@ static int check_label(struct vmmd *v, const char *text, struct err *err)
 	return 0;
 }
 
-int instance_check(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err)
+int instance_check_key(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err)
 {
 	bool owned = app->r.lifetime == LIFETIME_USER;
 	if (owned && !user_valid(owner))
@@ -65,7 +65,12 @@ int instance_check(struct vmmd *v, const struct app *app, const char *label, con
 	if (!owned && *owner)
 		return err_set(err, ERR_INVALID, "instances of app %s are not bound to a user: leave out the owner",
 			       app->r.name);
-	if (check_label(v, label, err) < 0)
+	return check_label(v, label, err);
+}
+
+int instance_check(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err)
+{
+	if (instance_check_key(v, app, label, owner, err) < 0)
 		return -1;
 	if (app->nliving >= app->r.max_instances)
 		return err_set(err, ERR_FULL, "app %s has %u instances, which is its max_instances", app->r.name,
@@ -177,7 +182,7 @@ static int attach_and_bind(struct vmmd *v, struct instance *i, int channel, stru
 }
 
 struct instance *instance_start(struct vmmd *v, struct app *app, const char *label, const char *owner, uint64_t id,
-				struct err *err)
+				struct pool *pool, struct err *err)
 {
 	int pair[2];
 	struct instance *i = prepare(app, label, owner);
@@ -189,6 +194,7 @@ struct instance *instance_start(struct vmmd *v, struct app *app, const char *lab
 		free(i);
 		return NULL;
 	}
+	i->pool = pool;
 	int rc = attach_and_bind(v, i, pair[1], err);
 	sock_close(&pair[1]);
 	if (rc < 0) {
@@ -245,6 +251,7 @@ void instance_stop(struct instance *i, const char *fmt, ...)
 	i->state = INSTANCE_ENDING;
 	i->app->nliving--;
 	tender_kill(i->tender, "%s", reason);
+	pools_lost(i->tender->v, i);
 }
 
 /* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
@@ -339,6 +346,7 @@ static void on_ended(struct tender *t)
 	if (i->state != INSTANCE_ENDING) {
 		i->state = INSTANCE_ENDING;
 		i->app->nliving--;
+		pools_lost(v, i);
 	}
 	route_gone(v, i, t->reason);
 	note_end(v, i, orderly);
@@ -364,7 +372,7 @@ static void sweep_one(struct instance *i, uint64_t now, bool alone)
 		used = i->started_ns;
 	if (r->max_age_s && now - i->started_ns > 2ull * r->max_age_s * SECOND_NS)
 		instance_stop(i, "older than twice max_age");
-	else if (alone && r->idle_s && now - used > r->idle_s * SECOND_NS)
+	else if (alone && !i->pool && r->idle_s && now - used > r->idle_s * SECOND_NS)
 		instance_stop(i, "idle, and no proxy is connected");
 }
 

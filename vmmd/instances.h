@@ -20,6 +20,7 @@ struct vmmd;
 struct app;
 struct tender;
 struct instance;
+struct pool;
 
 enum instance_state { INSTANCE_BINDING, INSTANCE_RUNNING, INSTANCE_ENDING };
 
@@ -32,6 +33,7 @@ struct instance {
 	LIST_ENTRY(instance) app_link;
 	struct app *app;
 	struct tender *tender;
+	struct pool *pool; /* that it was made ahead for, or NULL: idleness does not end it */
 	enum instance_state state;
 	bool from_shell;
 	uint32_t slot;			       /* of the taint table; TAINT_NONE: the instance has no store */
@@ -60,12 +62,14 @@ void instances_init(struct vmmd *v);
 /* Kills and reaps all tenders, then frees the instances. */
 void instances_end(struct vmmd *v);
 struct instance *instance_find(struct vmmd *v, const char *uuid);
-/* May this (app, label, owner) be started at all? Checks the label's form, the owner and the limits. */
+/* Can there be instances of this (app, label, owner)? Checks the label's form and the owner. */
+int instance_check_key(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err);
+/* May one be started now? Checks the limits besides. */
 int instance_check(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err);
-/* Starts one whose instance_check() passed and whose image is ready. `id`: of the proxy's question, or 0. The channel is
- * on its way to the proxy when this returns. */
+/* Starts one whose instance_check() passed and whose image is ready. `id`: of the proxy's question, or 0. `pool`: that it
+ * is made ahead for, or NULL. The channel is on its way to the proxy when this returns. */
 struct instance *instance_start(struct vmmd *v, struct app *app, const char *label, const char *owner, uint64_t id,
-				struct err *err);
+				struct pool *pool, struct err *err);
 void instance_stop(struct instance *i, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *instance_state_name(enum instance_state state);
 /* A new channel for an instance whose old one went with a proxy. Returns the proxy's end, or -1. */

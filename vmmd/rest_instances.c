@@ -43,6 +43,7 @@ static json_t *instance_json(struct vmmd *v, const struct instance *i)
 	set_number(j, "create_us", i->create_us);
 	set_number(j, "bind_us", i->bind_us);
 	json_object_set_new(j, "from_shell", json_boolean(i->from_shell));
+	json_object_set_new(j, "keep", json_boolean(i->pool != NULL));
 	add_stats(j, i, now);
 	return j;
 }
@@ -73,7 +74,7 @@ static int start_now(struct vmmd *v, const struct start *s, struct err *err)
 	const char *label = *s->label ? s->label : *app->image->r.label ? app->image->r.label : v->bottom;
 	if (instance_check(v, app, label, s->owner, err) < 0)
 		return -1;
-	struct instance *i = instance_start(v, app, label, s->owner, 0, err);
+	struct instance *i = instance_start(v, app, label, s->owner, 0, NULL, err);
 	if (!i)
 		return -1;
 	i->started = started;
@@ -130,14 +131,26 @@ void rest_instance_start(struct rest_call *call)
 
 /* --- the others --------------------------------------------------------------------------------------------------- */
 
-void rest_instance_list(struct rest_call *call)
+static void list(void *ctx, const struct memory_survey *s)
 {
+	struct rest_call *call = ctx;
 	struct vmmd *v = call->ctx;
 	const struct instance *i;
-	json_t *list = json_array();
-	INSTANCE_FOREACH (v, i)
-		json_array_append_new(list, instance_json(v, i));
-	rest_reply(call, 200, json_pack("{s:o}", "instances", list));
+	json_t *rows = json_array();
+	INSTANCE_FOREACH (v, i) {
+		json_t *row = instance_json(v, i);
+		rest_add_memory(row, s, i->tender->pid);
+		json_array_append_new(rows, row);
+	}
+	rest_reply(call, 200, json_pack("{s:o}", "instances", rows));
+}
+
+void rest_instance_list(struct rest_call *call)
+{
+	struct rest_call *later = rest_defer(call);
+	struct err err;
+	if (memory_survey(later->ctx, list, later, &err) < 0)
+		rest_fail(later, &err);
 }
 
 static struct instance *named(struct rest_call *call)

@@ -166,6 +166,7 @@ void route_instance(struct vmmd *v, struct instance *i, uint64_t id, int channel
 		.create_us = i->create_us,
 		.bind_us = i->bind_us,
 		.from_shell = i->from_shell,
+		.keep = i->pool != NULL,
 	};
 	app_describe(v, i->app, &m);
 	memcpy(m.label, i->label, sizeof m.label);
@@ -215,7 +216,7 @@ static int start_needed(struct vmmd *v, const struct routing_message *m, struct 
 		return -1;
 	if (app->image->state != IMAGE_READY)
 		return park(v, app->image, m, err);
-	return instance_start(v, app, m->label, m->owner, m->id, err) ? 0 : -1;
+	return instance_start(v, app, m->label, m->owner, m->id, NULL, err) ? 0 : -1;
 }
 
 static void on_need(struct vmmd *v, const struct routing_message *m)
