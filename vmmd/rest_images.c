@@ -23,7 +23,6 @@ static json_t *image_json(const struct image *i)
 			      (json_int_t)r->memory_mib, "request_kib", (json_int_t)r->request_kib, "response_kib",
 			      (json_int_t)r->response_kib, "queries", names_json(r->queries), "boot_us",
 			      (json_int_t)i->boot_us, "state", image_state_name(i->state));
-	json_object_set_new(j, "snapshot_kib", json_integer((json_int_t)image_snapshot_kib(i)));
 	if (j && i->state == IMAGE_FAILED)
 		json_object_set_new(j, "reason", json_string(i->reason));
 	return j;
