@@ -7,7 +7,8 @@
  *   private  RssAnon: pages of its own, a guest's written pages among them. Pages that a tender and its guest share
  *            since the fork are counted in both
  *   shared   RssFile + RssShmem: the pages of the snapshot that it has touched but not written, and program files.
- *            Others that use the same share them
+ *            Others that use the same share them. An instance's window for requests and answers is in there too, in
+ *            the process backend for tender and guest
  *
  * Not in there: what the kernel holds for a process (page tables, sockets), and for a virtual machine. The counters of
  * recent kernels may lag behind by some pages for each processor.
