@@ -34,7 +34,8 @@ static int list(struct cli *c, struct err *err)
 		{ "state", "STATE", 0 },     { "pid", "PID", 0 },
 		{ "age_s", "AGE_S", 0 },     { "requests", "REQUESTS", 0 },
 		{ "failures", "FAILED", 0 }, { "private_kib", "PRIVATE_KIB", 0 },
-		{ NULL, NULL, 0 },
+		{ "start", "START", 0 },     { "address", "ADDRESS", 0 },
+		{ "sinks", "SINKS", 0 },     { NULL, NULL, 0 },
 	};
 	json_t *answer;
 	if (cli_rest(c, "vmmd", "GET", "/v1/instances", NULL, &answer, err) < 0)

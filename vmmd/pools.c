@@ -111,7 +111,6 @@ static void started(void *ctx, struct instance *i, const struct err *err)
 static void make_one(struct vmmd *v, struct pool *p)
 {
 	struct err err;
-	struct instance *i;
 
 	if (instance_check(v, p->app, p->r.label, p->r.owner, &err) < 0) {
 		if (err.kind != ERR_FULL) {
@@ -122,13 +121,14 @@ static void make_one(struct vmmd *v, struct pool *p)
 		try_after(p, FULL_MS);
 		return;
 	}
-	i = instance_start(v, p->app, p->r.label, p->r.owner, 0, p, &err);
+	const struct instance_wish wish = {
+		.label = p->r.label, .owner = p->r.owner, .pool = p, .started = started, .started_ctx = v
+	};
+	struct instance *i = instance_start(v, p->app, &wish, &err);
 	if (!i) {
 		failed(v, p, err.text);
 		return;
 	}
-	i->started = started;
-	i->started_ctx = v;
 	p->alive++;
 	p->starting = i;
 	v->pools.starting++;
@@ -162,20 +162,28 @@ static void take_out(struct vmmd *v, struct instance *i)
 	v->pools.starting--;
 }
 
-void pools_lost(struct vmmd *v, struct instance *i)
+/* Did it die at once, so that another would too? One that was stopped before anybody used it is taken for such a one. */
+static bool died_at_once(const struct instance *i, bool was_starting)
+{
+	bool used = i->tender && i->tender->stats->last_used_ns != 0;
+	if (was_starting && !used)
+		return true;
+	return clock_ns() - i->started_ns < EARLY_NS && (!used || i->tender->failed);
+}
+
+void pools_lost(struct vmmd *v, struct instance *i, const char *reason)
 {
 	struct pool *p = i->pool;
 	if (!p)
 		return;
-	bool old = clock_ns() - i->started_ns >= EARLY_NS;
-	bool used = i->tender->stats->last_used_ns != 0;
+	bool was_starting = p->starting == i;
 	take_out(v, i);
-	if (old)
+	if (died_at_once(i, was_starting)) {
+		failed(v, p, reason);
+	} else {
 		p->failures = 0;
-	if (!old && (!used || i->tender->failed))
-		failed(v, p, i->tender->reason);
-	else
 		try_after(p, REFILL_MS);
+	}
 	plan(v);
 }
 

@@ -60,8 +60,8 @@ void pools_end(struct vmmd *v); /* before instances_end() */
  * 0 removes the entry. The label must be canonical; of an entry that is to be removed it need not be valid any more. */
 int pools_set(struct vmmd *v, const struct pool_record *r, struct err *err);
 void pools_app_gone(struct vmmd *v, const struct app *app); /* its rows in the database go with the app's */
-/* The instance is not living any more; why stands in its tender. Does nothing for one that is in no pool. */
-void pools_lost(struct vmmd *v, struct instance *i);
+/* The instance is not living any more. Does nothing for one that is in no pool. */
+void pools_lost(struct vmmd *v, struct instance *i, const char *reason);
 /* Instances that are ready, and that are to be, over all entries. */
 void pools_total(const struct vmmd *v, unsigned *ready, unsigned *want);
 

@@ -67,7 +67,8 @@ static void events_get(struct rest_call *call)
 
 static const char *const image_keys[] = { "name!", "path!", "label", NULL };
 static const char *const app_keys[] = { "name!", "image!",  "lifetime!",    "transport",   "mode", "max_instances",
-					"idle",	 "max_age", "max_requests", "deadline_ms", NULL };
+					"idle",	 "max_age", "max_requests", "deadline_ms", "port", "sinks",
+					"start", "shells",  "taps",	    NULL };
 static const char *const instance_keys[] = { "app!", "label", "owner", NULL };
 static const char *const pool_keys[] = { "shells", "app", "label", "owner", "warm", NULL };
 

@@ -5,12 +5,14 @@
  *
  *   main.c      start, signals, orderly end          images.c     images and their snapshots
  *   probe.c     which backend works here             apps.c       apps and their settings
- *   tenders.c   processes: spawn, control, end       instances.c  start and end of instances
+ *   tenders.c   processes: spawn, control, end       instances.c  life and end of instances
  *   shells.c    tenders made ahead                   route.c      the socket to the proxy
- *   boot.c      one boot of an image                 rest_api.c, rest_*.c   the REST interface
- *   store.c     image files                          applog.c     what guests log
- *   state.c     SQLite: what survives a restart      events.c, metrics.c       what operators see
- *   attach.c    the store, and the taint table       pools.c      instances made ahead
+ *   boot.c      one boot of an image                 starts.c     how they start
+ *   store.c     image files                          app_settings.c            apps' settings and JSON
+ *   state.c     SQLite: what survives a restart      rest_api.c, rest_*.c      the REST interface
+ *   attach.c    the store, and the taint table       applog.c     what guests log
+ *   network.c   ppce-net and its taps                events.c, metrics.c       what operators see
+ *   sinks.c     which sinks an instance may have     pools.c      instances made ahead
  *   memory.c    what processes hold
  */
 #ifndef VMMD_VMMD_H
@@ -27,6 +29,7 @@
 #include "vmmd/images.h"
 #include "vmmd/instances.h"
 #include "vmmd/metrics.h"
+#include "vmmd/network.h"
 #include "vmmd/pools.h"
 #include "vmmd/route.h"
 #include "vmmd/shells.h"
@@ -49,6 +52,7 @@ struct vmmd {
 	struct pools pools;
 	struct route route;
 	struct attach attach;
+	struct network network;
 	struct events events;
 	struct metrics metrics;
 	struct http_client *net_rest; /* to ppce-net's listing; NULL until somebody asks */
