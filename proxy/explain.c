@@ -65,7 +65,7 @@ static void default_level(const struct proxy *p, struct question *q)
 	if (!app || !app->has_store)
 		label_drop_tags(p->policy, &q->clearance, &q->level);
 	else
-		q->level = app->lifetime == LIFETIME_CLASS ? q->clearance : q->floor;
+		q->level = app_fixed(app) ? q->clearance : q->floor;
 }
 
 static int read_question(const struct proxy *p, const char *query, struct question *q, struct err *err)
@@ -143,10 +143,9 @@ static bool explain_reads(const struct proxy *p, const struct question *q, json_
 	char why[PPCE_LABEL_SIZE + 200];
 	if (!app || !app->has_store)
 		return true;
-	if (app->lifetime == LIFETIME_CLASS)
-		snprintf(why, sizeof why,
-			 "the instance is shared, so its label is fixed: it reads what is at or below %s",
-			 q->label_text);
+	if (app_fixed(app))
+		snprintf(why, sizeof why, "the instance %s, so its label is fixed: it reads what is at or below %s",
+			 app->has_sinks ? "may send to others" : "is shared", q->label_text);
 	else
 		snprintf(why, sizeof why,
 			 "the instance reads what is at or below %s, and its label rises by what it reads",

@@ -19,6 +19,7 @@
 #include "lib/names.h"
 #include "lib/sock.h"
 #include "proxy/backend.h"
+#include "proxy/forward.h"
 #include "proxy/grants.h"
 #include "proxy/login.h"
 #include "proxy/proxy.h"
@@ -204,15 +205,13 @@ static void drain(struct proxy *p)
 static void refuse_rest(struct proxy *p)
 {
 	struct instance *i;
-	http_client_free(p->client);
 	routes_expire(&p->routes, UINT64_MAX);
 	TAILQ_FOREACH (i, &p->routes.instances, all) {
-		struct backend *b = backend_of(i);
-		struct request *r = b->request;
-		b->request = NULL;
+		struct request *r = backend_take_request(backend_of(i));
 		if (r)
-			request_lost(r, ERR_UNAVAILABLE, "stopped");
+			forward_lost(r, ERR_UNAVAILABLE, "stopped");
 	}
+	http_client_free(p->client);
 	sessions_stop(&p->sessions);
 }
 

@@ -398,6 +398,8 @@ int routes_app_update(struct routes *t, const struct routing_message *m)
 	app->request_bytes = m->request_bytes;
 	app->response_bytes = m->response_bytes;
 	app->has_store = m->has_store != 0;
+	app->has_sinks = m->has_sinks != 0;
+	app->transport = m->transport;
 	memcpy(app->digest, m->digest, sizeof app->digest);
 	app->generation = t->generation;
 	return 0;
