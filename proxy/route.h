@@ -8,7 +8,8 @@
  * been idle longest is taken. Requests that find none idle wait in order of arrival while the app grows.
  *
  * Growth: one ROUTING_NEED per waiting request at most, and never past the app's max_instances. When all of those
- * belong to other keys, the one of them that has been idle longest is stopped to make room.
+ * belong to other keys, the one of them that has been idle longest is stopped to make room; one that was made ahead for its
+ * key (.keep) only where all are.
  */
 #ifndef PROXY_ROUTE_H
 #define PROXY_ROUTE_H
@@ -38,6 +39,7 @@ struct app {
 	bool discard;
 	uint32_t max_instances, idle_s, max_age_s, max_requests, deadline_ms, request_bytes, response_bytes;
 	unsigned instances;	/* usable or busy */
+	unsigned kept;		/* of these, those with .keep */
 	unsigned ending;	/* stopped or dead, but ROUTING_GONE is still to come */
 	unsigned needs;		/* asked for and not answered */
 	unsigned waiting;	/* requests in the queues of its routes */
