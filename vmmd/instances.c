@@ -110,7 +110,7 @@ static int take_tender(struct vmmd *v, struct instance *i, struct err *err)
 /* `store`: the tender's end of the socket to the store, or -1. */
 static int bind_tender(struct instance *i, int channel, int store, struct err *err)
 {
-	struct control_message m = { .type = CONTROL_BIND, .reset = reset_mode(i->app) };
+	struct control_message m = { .type = CONTROL_BIND, .reset = reset_mode(i->app), .has_store = store >= 0 };
 	const int fds[] = { i->app->image->snapshot, channel, store };
 	memcpy(m.uuid, i->uuid, sizeof m.uuid);
 	tender_deadline(i->tender, BOUND_MS, "binding the instance");
