@@ -500,12 +500,9 @@ def test_a_tap_that_is_gone_ends_the_instance(make):
 @pytest.fixture
 def tap():
     """A real one, in a network namespace of its own."""
-    import sys
-    from pathlib import Path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
-    from net_daemon import Namespace, sh
     if not os.path.exists("/dev/net/tun"):
         pytest.skip("there is no /dev/net/tun here")
+    from net_daemon import Namespace, sh
     try:
         with Namespace():
             tap = RealTap("tap0", sh)
