@@ -169,6 +169,15 @@ static int do_log(const struct ppce_request *req, struct ppce_response *res)
 	return ppce_reply(res, 200, "text/plain", "%s %d\n", req->id, (int)getpid());
 }
 
+/* How many requests this memory has seen. */
+static int counter(const struct ppce_request *req, struct ppce_response *res)
+{
+	static unsigned count;
+
+	(void)req;
+	return ppce_reply(res, 200, "text/plain", "%u\n", ++count);
+}
+
 /* Keeps a connection from one request to the next. */
 static int kept(const struct ppce_request *req, struct ppce_response *res)
 {
@@ -350,7 +359,8 @@ static int handle(const struct ppce_request *req, struct ppce_response *res)
 	static const struct test_path paths[] = { { "/echo", echo },	      { "/fetch", fetch },
 						  { "/poll", fetch_by_poll }, { "/file", show_file },
 						  { "/sleep", do_sleep },     { "/log", do_log },
-						  { "/kept", kept },	      { "/calls", all_calls } };
+						  { "/kept", kept },	      { "/counter", counter },
+						  { "/calls", all_calls } };
 
 	return test_route(req, res, paths, sizeof paths / sizeof *paths);
 }
