@@ -9,7 +9,7 @@ import pytest
 
 from fake_store import NONE, UNAVAILABLE, make_ticket, rows
 from tender import (BEGIN, BUILD, CRASHED, DEADLINE, END, FLAG_LAST, FRAME, FRAME_FAILED, INTERNAL, MAGIC, READY, RESET_DISCARD,
-                    RESET_NONE, RESET_PRISTINE, SCALE, FLAG_TICKET, Tender, backends, encode_request)
+                    RESET_NONE, RESET_PRISTINE, SCALE, FLAG_TICKET, Tender, backends, encode_request, resident_pages)
 from wire import GATEWAY, GATEWAY_MAC, IP, MAC, OTHER_IP, OTHER_MAC, RealTap, Wire, control_net, frames, packet
 
 GUESTS = BUILD / "tests" / "guest"
@@ -173,6 +173,22 @@ def test_the_guests_clock_stays_right(make):
         assert before - 10**7 < monotonic < time.monotonic_ns() + 10**7
         assert abs(realtime - time.time_ns()) < 10**9 * SCALE
         last = monotonic
+
+
+@pytest.mark.skipif("kvm" not in backends(), reason="no kvm here")
+def test_resident_pages_do_not_depend_on_earlier_frames(make, backend, snapshot):
+    if backend != "kvm":
+        pytest.skip("a process starts from nothing")
+    size, = struct.unpack("<Q", os.pread(snapshot, 8, os.fstat(snapshot).st_size - 8))
+    i = make(RESET_PRISTINE)
+    i.request(b"e")
+    _, quiet = resident_pages(i.pid, size)
+    i.begin()
+    for _ in range(3 * SLOTS):
+        assert i.wire.ask(b"e" * 1480) == b"e" * 1480
+    i.end()
+    _, after = resident_pages(i.pid, size)
+    assert quiet.count(2) > 3 and after == quiet
 
 
 # --- begin and end ---
