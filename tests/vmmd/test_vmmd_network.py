@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from fake_net import FakeNet, is_closed
-from harness import eventually
+from harness import Platform, eventually
 from net_daemon import CONFLICT, GIVE, GIVEN, LOST, REFUSED as NET_REFUSED, Net, sh
 from tender import FLAG_LAST, READY
 from vmmd_daemon import BOTTOM, FULL, GONE, REFUSED, UNAVAILABLE, INSTANCE, NEED, Proxy, app_file, message, stand_in_program
@@ -279,6 +279,31 @@ def test_real_guests_answer_at_their_address(real, lifetime, options, start):
     eventually(lambda: not real.net.taps(state="taken"), what="the tap given back")
 
 
+def test_the_command_line(network_possible, namespace, tmp_path):
+    with_sinks = tmp_path / "p"
+    p = Platform(with_sinks, backend="process", config={"network.enabled": "true", "network.taps": "1"})
+    text = (with_sinks / "ppce.yaml").read_text()
+    (with_sinks / "ppce.yaml").write_text(text.replace(
+        "  sinks:\n", "  sinks:\n    mail: {address: host, port: 25, label: level=NATO_SECRET, returns: level=UNCLASSIFIED}\n"))
+    with p:
+        p.add_image("hello", p.image_file("hello"))
+        if not p.cli_json("image", "ls")[0]["network"]:
+            pytest.skip("guests are built without lwIP here")
+        p.add_app("a", "hello", "request", transport="tap", port=8080, sinks="mail", start="boot", shells="none", taps="none")
+        [row] = p.cli_json("app", "ls")
+        assert {k: row[k] for k in ("transport", "port", "sinks", "start", "shells", "taps", "mode")} == {
+            "transport": "tap", "port": 8080, "sinks": "mail", "start": "boot", "shells": "none", "taps": "none", "mode": "discard"}
+        assert p.cli("app", "ls").split("\n")[1].split()[3:7] == ["discard", "tap", "mail", "boot"]
+        for word, *options in (("transport `tap`", "--port", "80"), ("did you mean boot?", "--start", "bot"),
+                               ("did you mean mail?", "--transport", "tap", "--sinks", "mial")):
+            done = p.run("app", "add", "b", "--image", "hello", "--lifetime", "class", *options, "-C", p.dir)
+            assert done.returncode == 2 and word in done.stderr, done
+        uuid = p.cli("start", "a").strip()
+        [row] = p.cli_json("ps")
+        assert (row["uuid"], row["sinks"], row["tap_from_pool"]) == (uuid, "mail", False)
+        assert row["address"].endswith(":8080") and row["address"] in p.cli("ps")
+
+
 # --- what the real ppce-net does not do
 
 
@@ -363,10 +388,10 @@ def test_the_connection_is_lost_while_one_waits(played):
 
 
 WRONG = [
-    *[lambda net, q, n=n: net.sock.send(b"x" * n) and [] for n in (1, 1904, 1905)],
+    *[lambda net, q, n=n: net.sock.send(b"x" * n) and [] for n in (1, 1905)],
     *[lambda net, q, change=change: [net.taken(q, **change)] for change in (
-        {"id": 4711}, {"uuid": b"0" * 36}, {"uuid": b"0" * 37}, {"fds": 0}, {"fds": 2}, {"ipv4": 0}, {"prefix": 33},
-        {"name": b""}, {"mac": bytes(6)}, {"mtu": 0}, {"gateway": 0}, {"type": NET_REFUSED}, {"type": GIVE}, {"type": 99})],
+        {"id": 4711}, {"uuid": b"0" * 36}, {"fds": 0}, {"fds": 2}, {"prefix": 33}, {"mac": bytes(6)},
+        {"type": NET_REFUSED}, {"type": GIVE})],
     lambda net, q: net.answer(GIVEN, q.id) or [], lambda net, q: [net.taken(q), net.taken(q)],
 ]
 
