@@ -10,21 +10,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from network_guest import IP, LINK, PORT, Echo, NetworkGuest, sh, sink  # noqa: E402
+from network_guest import IP, LINK, PORT, Echo, NetworkGuest, obstacle, sh, sink  # noqa: E402
 from net_daemon import Namespace  # noqa: E402
 from tender import BUILD, RESET_DISCARD, RESET_NONE, RESET_PRISTINE, SCALE, Tender, backends  # noqa: E402
 
 GUESTS = BUILD / "tests" / "guest"
-
-
-def obstacle():
-    if not os.path.exists("/dev/net/tun"):
-        return "there is no /dev/net/tun here"
-    try:
-        with Namespace():
-            return None
-    except PermissionError as e:
-        return str(e)
 
 
 @pytest.fixture(scope="module", params=backends())
