@@ -123,7 +123,8 @@ static void race(uint32_t rounds, bool lengths)
 			     : "+a"(r)
 			     : "D"((long)los_io->doorbell_fd), "S"(&byte), "d"(1l), "r"(r10), "r"(r8), "r"(r9)
 			     : "rcx", "r11", "memory");
-		for (int i = 0; i < 3000; i++) {
+		/* until the host has taken it */
+		for (int i = 0; i < 500000 && *(volatile uint32_t *)&net->tx_taken != tx_put; i++) {
 			frame[7] ^= 0xff;
 			frame[29] ^= 0xff;
 			if (lengths)
