@@ -153,7 +153,7 @@ static void prepare(struct conn *k, struct http_pending *call, bool reused)
 	k->reset = call->reset && !k->is_unix;
 	k->answered = k->in_body = false;
 	k->informational = 0;
-	k->idle_until = 0;
+	client_conn_take(k);
 	k->body.cap = call->answer_bytes + 1;
 	memset(&k->scan, 0, sizeof(k->scan));
 	call->conn = k;
