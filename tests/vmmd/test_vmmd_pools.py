@@ -10,8 +10,10 @@ import time
 
 import pytest
 
+from fake_attach import SLOT, StoreDaemon
+from fake_store import make_ticket
 from harness import build_dir, descendants, eventually
-from vmmd_daemon import BOTTOM, GONE, INSTANCE, POLICY, REFUSED, Proxy, Vmmd, app_file
+from vmmd_daemon import BOTTOM, GONE, INSTANCE, POLICY, REFUSED, Proxy, Vmmd, guest_file
 
 MID = "level=MID"
 
@@ -312,6 +314,23 @@ def test_memory(make_vmmd):
     vmmd.add_app("a", lifetime="class")
     keep(vmmd, "a", 2)
     shows_memory(vmmd)
+
+
+@pytest.mark.parametrize("label", [BOTTOM, MID])
+def test_what_one_said_after_it_had_read_is_not_shown(make_vmmd, label):
+    vmmd = make_vmmd()
+    with StoreDaemon(vmmd.dir) as store, Proxy(vmmd) as proxy:
+        store.connect()
+        vmmd.add_image("store", guest_file("store"))
+        vmmd.add_app("a", "store", "class")
+        keep(vmmd, "a", 1)
+        while not (entry := entries(vmmd, "a")[0])["last_failure"]:  # on a slow machine it may not be seen as an early end
+            m = told(proxy, "a")
+            store.take()
+            SLOT.pack_into(store.table, m.slot * SLOT.size, 4, 0, 7, m.uuid.encode(), label.encode())
+            end_by_kill(vmmd, proxy, m)
+            store.gone(m.uuid)
+        assert ("withheld" in entry["last_failure"]) == (label != BOTTOM), entry
 
 
 # From here on one backend is enough.
