@@ -225,6 +225,35 @@ def test_no_address_is_left(world):
         eventually(lambda: proxy.need("a").type == INSTANCE, what="an address that is free again")
 
 
+def made_ahead(vmmd, n):
+    """What GET /v1/pools says, once n instances made ahead are ready."""
+    def check():
+        pools = vmmd.get("/v1/pools")
+        return pools if [e["ready"] for e in pools["warm"]] == [n] else None
+    return eventually(check, what=f"{n} instances")
+
+
+def test_instances_made_ahead(world):
+    vmmd = world()
+    vmmd.add_app("a", "net", "class", transport="tap")
+    with Proxy(vmmd) as proxy:
+        assert vmmd.rest("PUT", "/v1/pools", {"app": "a", "label": BOTTOM, "warm": 2}).status == 200
+        made = [proxy.expect(INSTANCE, app="a") for _ in range(2)]
+        assert all(m.keep and m.id == 0 and told(vmmd, "a", m.uuid)["tap_works"] for m in made)
+        taps = made_ahead(vmmd, 2)["taps"]
+        assert (taps["want"], taps["taken"]) == (2, 2) and {"ready", "other"} <= taps.keys()
+        vmmd.net.stop(signal.SIGKILL)
+        for m in made:
+            assert "ppce-net is gone" in proxy.expect(GONE, uuid=m.uuid).reason
+        def refused():
+            [entry] = vmmd.get("/v1/pools")["warm"]
+            return "not connected" in entry["last_failure"]
+        eventually(refused, what="the reason")
+        assert "taps" not in vmmd.get("/v1/pools")
+        vmmd.net.start()
+        assert made_ahead(vmmd, 2)["taps"]["taken"] == 2
+
+
 # --- what the real ppce-net does not do
 
 
