@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Instances made ahead: `PUT /v1/pools` with app, label and warm."""
 import contextlib
+import http.client
 import os
 import pathlib
 import signal
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -372,6 +374,26 @@ def test_one_that_dies_at_once_is_tried_after_growing_gaps(stand_in):
     ended = len(vmmd.events("instance-failed"))
     time.sleep(0.6)  # longer than the next gap
     assert len(vmmd.events("instance-failed")) == ended
+
+
+def test_the_daemon_ends_while_it_is_asked(process_vmmd):
+    vmmd = process_vmmd(shells=4)
+    vmmd.add_image("hello")
+    vmmd.add_app("a", lifetime="class")
+    keep(vmmd, "a", 4)
+
+    def ask(target):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while vmmd.rest("GET", target).status in (200, 503):
+                pass
+
+    threads = [threading.Thread(target=ask, args=(f"/v1/{t}",)) for t in 4 * ("pools", "instances")]
+    for t in threads:
+        t.start()
+    filled(vmmd, "a", 4)
+    vmmd.stop()  # fails if it does not end well
+    for t in threads:
+        t.join(20)
 
 
 def test_the_entries_are_bounded(process_vmmd):
