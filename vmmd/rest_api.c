@@ -106,6 +106,11 @@ static const struct rest_route routes[] = {
 
 static bool ready(void *ctx, struct err *why)
 {
+	const struct vmmd *v = ctx;
+	if (v->config.network.enabled && !network_connected(v)) {
+		err_set(why, ERR_UNAVAILABLE, "ppce-net is not connected, so apps with taps do not start");
+		return false;
+	}
 	return shells_working(ctx, why);
 }
 

@@ -198,8 +198,11 @@ static void obey(const uint8_t *command, size_t len)
 		net->tx_put = tx_put + n;
 		return;
 	case 'q':
-		net->rx_taken = rx_taken + 1 + n; /* of this frame, which is not counted yet */
+		net->rx_taken = rx_taken + n;
 		call_net(0);
+		return;
+	case 'n': /* waits for n us */
+		reply(&(int64_t){ call_net(n) }, 8);
 		return;
 	case 'k': /* leaves what has come in its ring */
 		while (call_net(0) < PPCE_NET_SLOTS)
@@ -238,8 +241,8 @@ _Noreturn static void serve_frames(void)
 		for (; n > 0; n--) {
 			size_t len = net->rx_len[rx_taken % PPCE_NET_SLOTS];
 			memcpy(frame, slot(true, rx_taken), len);
-			take(frame, len);
 			net->rx_taken = ++rx_taken;
+			take(frame, len);
 		}
 	}
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Instances with taps: the real ppce-net in a namespace, a stand-in for the tender that says what it was given; and a fake
 ppce-net for what the real one never does."""
+import http.client
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import pytest
 from fake_net import FakeNet, is_closed
 from harness import eventually
 from net_daemon import CONFLICT, GIVE, GIVEN, LOST, REFUSED as NET_REFUSED, Net, sh
+from tender import FLAG_LAST, READY
 from vmmd_daemon import BOTTOM, FULL, GONE, REFUSED, UNAVAILABLE, INSTANCE, NEED, Proxy, app_file, message, stand_in_program
 
 BIND, START = 2, 4  # enum control_type
@@ -181,8 +183,10 @@ def test_it_waits_for_ppce_net_to_come(world):
     with Proxy(vmmd) as proxy:
         refused = proxy.need("a")
         assert (refused.type, refused.kind) == (REFUSED, UNAVAILABLE) and "not connected" in refused.reason
+        assert vmmd.rest("GET", "/readyz").status == 503
         vmmd.net.start()
         connected(vmmd)
+        assert vmmd.rest("GET", "/readyz").status == 200
         assert told(vmmd, "a", proxy.start("a").uuid)["tap_works"]
 
 
@@ -254,6 +258,68 @@ def test_instances_made_ahead(world):
         assert made_ahead(vmmd, 2)["taps"]["taken"] == 2
 
 
+# --- real guests
+
+
+@pytest.fixture
+def real(namespace, make_vmmd, tmp_path):
+    """vmmd, tenders and ppce-net, all real, with the image hello."""
+    vmmd = make_vmmd(directory=tmp_path / "p", start=False)
+    with Net(directory=vmmd.dir, start=False) as vmmd.net:
+        backend = "kvm" if "kvm" in os.environ.get("PYTEST_CURRENT_TEST", "") else "process"
+        vmmd.configure(shells=1, backend=backend, proxy=network())
+        vmmd.net.start()
+        vmmd.start()
+        connected(vmmd)
+        if not vmmd.add_image("hello")["network"]:
+            pytest.skip("guests are built without lwIP here")
+        yield vmmd
+
+
+def ask_by_http(m, path="/", tries=50):
+    """As the proxy asks: told on the channel, then by TCP. The first SYN may meet a guest that is still being made."""
+    m.channel.begin()
+    connection = http.client.HTTPConnection(address(m.ipv4), m.port, timeout=20)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    kind, flags, _, _ = m.channel.end()
+    assert kind == READY
+    return answer.status, text, flags
+
+
+@pytest.mark.parametrize("lifetime,options,start", [
+    ("class", {}, "restore"), ("request", {"port": 8080}, "restore"), ("request", {"start": "boot", "taps": "none"}, "boot"),
+    ("request", {"mode": "discard", "shells": "none"}, "restore"),
+])
+def test_real_guests_answer_at_their_address(real, lifetime, options, start):
+    real.add_app("a", "hello", lifetime, transport="tap", **options)
+    with Proxy(real) as proxy:
+        m = proxy.start("a")
+        status, text, flags = ask_by_http(m)
+        assert status == 200 and "ello" in text
+        assert real.instances(uuid=m.uuid) == [] or real.instances(uuid=m.uuid)[0]["start"] == start
+        if m.discard:
+            assert flags & FLAG_LAST and proxy.expect(GONE, uuid=m.uuid)
+        else:
+            assert ask_by_http(m)[0] == 200 and real.instances(uuid=m.uuid)[0]["requests"] == 2
+            proxy.stop(m.uuid)
+    eventually(lambda: not real.net.taps(state="taken"), what="the tap given back")
+
+
+def test_a_real_guest_made_ahead(real):
+    real.add_app("a", "hello", "request", transport="tap")
+    with Proxy(real) as proxy:
+        assert real.rest("PUT", "/v1/pools", {"app": "a", "label": BOTTOM, "warm": 1}).status == 200
+        m = proxy.expect(INSTANCE, app="a")
+        [process] = made_ahead(real, 1)["warm"][0]["processes"]
+        assert process["uuid"] == m.uuid and process["private_kib"] > 0 and m.keep
+        assert ask_by_http(m)[0] == 200
+        proxy.stop(m.uuid, "is older than max_age")
+        assert ask_by_http(proxy.expect(INSTANCE, app="a"))[0] == 200
+
+
 # --- what the real ppce-net does not do
 
 
@@ -279,6 +345,7 @@ def test_answers_in_another_order(played):
         ask(proxy, 1, label="level=MID")
         ask(proxy, 2)
         first, second = played.fake.question(), played.fake.question()
+        assert (first.fresh, second.fresh) == (0, 0)
         assert (first.label, second.label) == ("level=MID", BOTTOM) and played.metric("ppce_vmmd_taps_asked") == 2
         assert {i["state"] for i in played.instances()} == {"starting"} and [i["address"] for i in played.instances()] == ["", ""]
         played.fake.taken(second, 0x0A4D0009)
