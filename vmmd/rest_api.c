@@ -37,6 +37,15 @@ int rest_query_number(const struct rest_call *call, const char *key, uint64_t ma
 	return err_set(err, ERR_INVALID, "%s: expected a number of at most %llu", key, (unsigned long long)max);
 }
 
+bool rest_refuse_ending(struct rest_call *call)
+{
+	const struct vmmd *v = call->ctx;
+	struct err err = { .kind = ERR_UNAVAILABLE, .text = "the daemon ends" };
+	if (v->ending)
+		rest_fail(call, &err);
+	return v->ending;
+}
+
 int rest_label(struct vmmd *v, const json_t *body, const char *key, char out[PPCE_LABEL_SIZE], struct err *err)
 {
 	struct label label;
