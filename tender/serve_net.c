@@ -268,6 +268,7 @@ static int on_closed(struct network_service *s, struct err *err)
 {
 	uint32_t reset_us;
 
+	explicit_bzero(&s->in, sizeof s->in);
 	if (!s->busy)
 		return 0;
 	end_request(s);

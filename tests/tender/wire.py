@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fake_store import SCALE
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "net"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("net", "e2e")]
 import frames  # noqa: E402
 
 MAC, GATEWAY_MAC, OTHER_MAC = "02:50:0a:4d:00:05", "02:50:0a:4d:00:01", "02:50:0a:4d:00:06"
