@@ -376,7 +376,7 @@ static size_t total(const struct iovec *v, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		if (__builtin_add_overflow(sum, v[i].iov_len, &sum))
-			return SSIZE_MAX;
+			return PTRDIFF_MAX;
 	return sum;
 }
 
