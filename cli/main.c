@@ -24,6 +24,7 @@ const struct cli_verb *const cli_groups[] = {
 	cli_audit_verbs,
 	cli_config_verbs,
 	cli_doctor_verbs,
+	cli_bench_verbs,
 	cli_version_verbs,
 	NULL,
 };
