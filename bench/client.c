@@ -11,7 +11,7 @@
  * and prints for each request a line
  *
  *   MICROSECONDS STATUS START-KIND INSTANCE SERVER-TIMING     "-" for a field that the answer does not have
- *   MICROSECONDS TRIES UUID ADDRESS PORT                      of `boot`
+ *   MICROSECONDS TRIES UUID ADDRESS:PORT                      of `boot`
  *   ! REASON                                                  when there was no whole answer
  *
  * usage: client ADDRESS PORT TOKEN
@@ -151,6 +151,18 @@ static const char *member(const char *name, char *out, size_t size)
 	return out;
 }
 
+/* "10.77.0.2:80" */
+static bool parse_address(const char *text, struct sockaddr_in *out)
+{
+	char address[INET_ADDRSTRLEN];
+	unsigned short port;
+
+	if (sscanf(text, "%15[0-9.]:%hu", address, &port) != 2)
+		return false;
+	out->sin_port = htons(port);
+	return inet_pton(AF_INET, address, &out->sin_addr) == 1;
+}
+
 static int ask_vmmd(int fd, const char *json)
 {
 	char text[1024];
@@ -181,7 +193,9 @@ static int try_connect(const struct sockaddr_in *to)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	int rc = connect(fd, (const struct sockaddr *)to, sizeof *to);
 	if (rc < 0 && errno == EINPROGRESS)
-		rc = poll(&p, 1, SYN_MS) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error ? 0 : -1;
+		rc = poll(&p, 1, SYN_MS) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error
+			     ? 0
+			     : -1;
 	close(fd);
 	return rc == 0;
 }
@@ -202,7 +216,7 @@ static int boot(const char *path, const char *json)
 {
 	struct sockaddr_un vmmd = { .sun_family = AF_UNIX };
 	struct sockaddr_in to = { .sin_family = AF_INET };
-	char uuid[64], address[64], port[16];
+	char uuid[64], address[64];
 
 	if (strlen(path) >= sizeof vmmd.sun_path)
 		return puts("! the socket's path is too long"), -1;
@@ -215,15 +229,13 @@ static int boot(const char *path, const char *json)
 	close(fd);
 	if (rc < 0)
 		return -1;
-	const char *to_port = member("port", port, sizeof port);
-	to.sin_port = htons((uint16_t)atoi(to_port));
-	if (inet_pton(AF_INET, member("address", address, sizeof address), &to.sin_addr) != 1)
+	if (!parse_address(member("address", address, sizeof address), &to))
 		return puts("! vmmd names no address"), -1;
 	int tries = connect_until_accepted(&to, start);
 	double took = now_us() - start;
 	if (tries < 0)
 		return fail("connect to the instance");
-	printf("%.3f %d %s %s %s\n", took, tries, member("uuid", uuid, sizeof uuid), address, port);
+	printf("%.3f %d %s %s\n", took, tries, member("uuid", uuid, sizeof uuid), address);
 	return 0;
 }
 

@@ -80,8 +80,8 @@ static double report(const char *key, const char *what, unsigned n)
 		sum += samples[i];
 	median = samples[n / 2];
 	if (as_json) {
-		printf("\"%s\": {\"n\": %u, \"p50_us\": %.1f, \"p99_us\": %.1f, \"mean_us\": %.1f, \"samples_us\": [", key, n,
-		       median, samples[n * 99 / 100], sum / n);
+		printf("\"%s\": {\"n\": %u, \"p50_us\": %.1f, \"p99_us\": %.1f, \"mean_us\": %.1f, \"samples_us\": [",
+		       key, n, median, samples[n * 99 / 100], sum / n);
 		for (unsigned i = 0; i < n; i++)
 			printf("%s%.3f", i ? ", " : "", samples[i]);
 		printf("]}, ");

@@ -57,14 +57,16 @@ const struct cli_verb cli_bench_verbs[] = {
 	{ .name = "bench thesis",
 	  .args = "",
 	  .summary = "Repeat the measurements of the thesis on this machine, beside its figures",
-	  .detail =
-		  "  ppce bench thesis --quick\n"
-		  "  ppce bench thesis --samples 50 --json figures.json --plots plots\n"
-		  "  ppce bench thesis --rows channel\n\n"
-		  "Runs platforms of its own in a temporary directory and, as root, in a network namespace; ends and starts\n"
-		  "them again between samples. Groups of rows: system (initial, hybrid, AOT), boot, taps, tap, channel. Where\n"
-		  "there can be no taps, their rows are left out, with the reason. A sample that fails is told, and the exit\n"
-		  "code is 1 then. docs/evaluation.md says what is timed and what the comparison is worth.\n",
+	  .detail = "  ppce bench thesis --quick\n"
+		    "  ppce bench thesis --samples 50 --json figures.json --plots plots\n"
+		    "  ppce bench thesis --rows channel\n\n"
+		    "Runs platforms of its own in a temporary directory and, as root, in a network namespace; ends and "
+		    "starts\n"
+		    "them again between samples. Groups of rows: system (initial, hybrid, AOT), boot, taps, tap, "
+		    "channel. Where\n"
+		    "there can be no taps, their rows are left out, with the reason. A sample that fails is told, and "
+		    "the exit\n"
+		    "code is 1 then. docs/evaluation.md says what is timed and what the comparison is worth.\n",
 	  .options = { { "samples", "N", "of each experiment; default 20", false },
 		       { "quick", NULL, "3 samples, 100 taps: under a minute, and rough", false },
 		       { "rows", "LIST", "only these groups of rows, with commas; default: all", false },

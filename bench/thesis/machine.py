@@ -41,8 +41,8 @@ def fork_exec(count=100):
 def sentences(m):
     """What has to stand wherever the figures do."""
     isolation = {"kvm": "kvm: each instance is a virtual machine",
-                 "process": "process: each instance is a jailed process, NOT a virtual machine; no figure here says what "
-                            "KVM would take"}
+                 "process": "process: each instance is a jailed process, NOT a virtual machine; no figure here says "
+                            "what KVM would take"}
     yield f"Backend {isolation.get(m['backend'], m['backend'])}."
     virtual = ", itself a virtual machine" if m["virtual"] else ""
     yield f"{m['cpu']}, {m['cpus']} CPUs, {m['memory_mib']} MiB{virtual}; {m['distribution']}, {m['kernel']}."

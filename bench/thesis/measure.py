@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import rows as table
-from system import BUILD, PASSWORD, Client, Failed, Platform, eventually, first_line, spawn
+from system import BUILD, PASSWORD, Client, Failed, Platform, eventually, spawn
 
 USER, CLEARANCE = "ann", "level=NATO_SECRET"
 NEXT = 10  # further requests in each life of the platform
@@ -149,5 +149,6 @@ def run_bench_net(args, directory, progress):
         process.wait()
         raise
     if process.returncode:
-        return {"error": first_line(err.replace("\r", "\n").strip().rpartition("\n")[2]) or f"exit {process.returncode}"}
+        last = err.replace("\r", "\n").strip().rpartition("\n")[2]  # after what is progress
+        return {"error": last or f"exit {process.returncode}"}
     return json.loads(out)

@@ -185,7 +185,8 @@ class Client:
 
     def boot(self, socket_path, question):
         """(microseconds, tries, instance) of starting an instance and connecting to it."""
-        us, tries, uuid, _, _ = self.command(f"boot {socket_path} {json.dumps(question, separators=(',', ':'))}").split(" ")
+        question = json.dumps(question, separators=(",", ":"))
+        us, tries, uuid, _ = self.command(f"boot {socket_path} {question}").split(" ")
         return float(us), int(tries), uuid
 
 

@@ -32,8 +32,9 @@ def run(tmp_path_factory):
     tmp.mkdir()
     (out / "page.md").write_text("before\n<!-- begin of what `ppce bench thesis --markdown` writes -->\nold\n"
                                  "<!-- end of it -->\nafter\n")
-    done = bench("thesis", "--quick", "--samples", 1, "--rows", "channel", "--backend", "process", "--json",
-                 out / "out.json", "--csv", out / "out.csv", "--markdown", out / "page.md", env={**os.environ, "TMPDIR": str(tmp)})
+    done = bench("thesis", "--quick", "--samples", 1, "--rows", "channel", "--backend", "process",
+                 "--json", out / "out.json", "--csv", out / "out.csv", "--markdown", out / "page.md",
+                 env={**os.environ, "TMPDIR": str(tmp)})
     assert list(tmp.iterdir()) == [], "something is left behind"
     tmp.rmdir()
     assert done.returncode == 0, done.stderr + done.stdout
@@ -90,9 +91,8 @@ def test_markdown_goes_where_the_page_marks_it(run):
 
 
 @pytest.mark.parametrize("args, words", [
-    (["--rows", "channels"], "channel"), (["--samples", "0"], "from 1 to 1000"), (["--samples", "many"], "invalid int"),
-    (["--backend", "xen"], "kvm"), (["--json", "/no/such/directory/x"], "no such directory"), (["--fast"], "no option"),
-    (["now"], "too many")])
+    (["--rows", "channels"], "channel"), (["--samples", "0"], "from 1 to 1000"),
+    (["--json", "/no/such/directory/x"], "no such directory"), (["--fast"], "no option"), (["now"], "too many")])
 def test_wrong_use_is_refused_at_once(args, words):
     done = bench("thesis", *args)
     assert done.returncode == 2 and words in done.stderr and done.stdout == ""
@@ -114,7 +114,7 @@ def test_without_gnuplot_it_says_so(tmp_path):
 def test_interrupted_it_ends_its_processes_and_removes_its_directory(tmp_path):
     tmp = pathlib.Path("/tmp") / f"bench-int-{os.getpid()}"
     tmp.mkdir()
-    process = subprocess.Popen([build_dir() / "bin" / "ppce", "bench", "thesis", "--rows", "channel", "--backend", "process"],
+    process = subprocess.Popen([build_dir() / "bin" / "ppce", "bench", "thesis", "--rows=channel", "--backend=process"],
                                env={**os.environ, "TMPDIR": str(tmp)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pids = []
     eventually(lambda: pids or pids.extend(map(pathlib.Path.read_text, tmp.glob("*/p/run/proxy.pid"))), 20, "a platform")
