@@ -10,7 +10,7 @@
 
 #include "cli/cli.h"
 
-#define PYTHON "python3"
+#define PYTHON "/usr/bin/python3" /* else the one in PATH */
 
 static int program_path(const char *name, char *out, size_t size, struct err *err)
 {
@@ -28,7 +28,7 @@ static int program_path(const char *name, char *out, size_t size, struct err *er
 /* Does not return if it succeeds: signals then go to the program itself. */
 static int run(struct cli *c, const char *name, struct err *err)
 {
-	static char python[] = PYTHON, as_json[] = "--json=-";
+	static char python[] = "python3", as_json[] = "--json=-";
 	char program[4096], *argv[CLI_OPTIONS_MAX + 4] = { python, program };
 	size_t n = 2;
 
@@ -42,8 +42,9 @@ static int run(struct cli *c, const char *name, struct err *err)
 	if (c->json)
 		argv[n++] = as_json;
 	fflush(NULL);
+	execv(PYTHON, argv);
 	execvp(python, argv);
-	return err_errno(err, ERR_NOT_FOUND, PYTHON ", which measures,");
+	return err_errno(err, ERR_NOT_FOUND, "python3, which measures,");
 }
 
 static int thesis(struct cli *c, struct err *err)

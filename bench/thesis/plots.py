@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """SVG plots by gnuplot: figure 4.8 of the thesis with our bars beside its own, the distribution of each mode's latency,
 and where the time goes."""
+import re
 import shutil
 import statistics
 import subprocess
@@ -73,8 +74,10 @@ def bars(result, name):
     tics = ", ".join(f"{quoted(title)} {x}" for x, (_, title, _, _) in enumerate(known))
     low = min(rows[k]["mean"] for k, *_ in known) / 1000
     lines += ["set title 'First request after the start: mean and standard deviation (figure 4.8)'",
-              "set ylabel 'milliseconds, logarithmic'", "set logscale y", f"set yrange [{0.1 if low > 0.12 else 0.01}:200]",
-              f"set xrange [-0.6:{len(known) - 0.4}]", f"set xtics ({tics})", "set boxwidth 0.25", "set style fill solid",
+              "set ylabel 'milliseconds, logarithmic'", "set logscale y",
+              f"set yrange [{0.1 if low > 0.12 else 0.01}:200]",
+              f"set xrange [-0.6:{len(known) - 0.4}]", f"set xtics ({tics})",
+              "set boxwidth 0.25", "set style fill solid",
               "unset grid", "set grid y lc rgb '#dddddd' lt 1", "unset key", "set bmargin 5",
               *legend([(title, colour) for _, colour, title in bars_of], 480, 40)]
     plots = []
@@ -102,8 +105,9 @@ def cdf(result, name):
         steps = [f"{us / 1000} {(i + 1) / len(ordered)}" for i, us in enumerate(ordered)]
         lines += block(r["key"].replace("-", "_"), [f"{ordered[0] / 1000} 0", *steps])
     lines += [f"set multiplot layout {len(panels)},1 title 'Latency of requests, each on a new connection'",
-              "set logscale x", f"set xrange [{min(values) * 0.8}:{max(values) * 1.2}]", "set yrange [0:1.02]", "set ylabel 'share of requests'",
-              "set xlabel 'milliseconds, logarithmic'", "set lmargin at screen 0.09", "set rmargin at screen 0.6",
+              "set logscale x", f"set xrange [{min(values) * 0.8}:{max(values) * 1.2}]", "set yrange [0:1.02]",
+              "set ylabel 'share of requests'", "set xlabel 'milliseconds, logarithmic'",
+              "set lmargin at screen 0.09", "set rmargin at screen 0.6",
               "set key at screen 0.62,graph 0.5 left center Left reverse samplen 2"]
     for title, shown in panels:
         lines += [f"set title {quoted(title)}", "plot " + ", \\\n  ".join(curves(shown)), "unset label 100"]
@@ -116,8 +120,7 @@ def curves(rows):
     colours = dict(zip(modes, (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, BLACK)))
     for r in rows:
         dash = 2 if r["key"].endswith("-next") else 1
-        title = r["title"].replace(": boot and tap made for the request", "").replace("Hybrid: boot for the request, tap "
-                                                                                      "from the pool", "Hybrid")
+        title = re.sub("^(Initial|Hybrid|AOT): .*", r"\1", r["title"])
         yield (f"${r['key'].replace('-', '_')} using 1:2 with steps lw 2 dt {dash} lc rgb '{colours[mode_of(r)]}' "
                f"title {quoted(title)}")
 
@@ -151,7 +154,8 @@ def stacked(result, name):
         return None
     high = 130 + sum(100 + BAR * len(shown) for _, shown in panels)
     lines = head(result, name, high)
-    lines += ["set multiplot title 'Where the time goes: median of each phase, and their sum'", "set style fill solid border rgb 'white'",
+    lines += ["set multiplot title 'Where the time goes: median of each phase, and their sum'",
+              "set style fill solid border rgb 'white'",
               "set lmargin at screen 0.4", "set rmargin at screen 0.94", "unset grid", "set grid x lc rgb '#dddddd' lt 1",
               "set xlabel 'milliseconds' offset 0,0.5", "unset key", *legend([*PHASES, OUTSIDE], high, 85)]
     top = high - 65
@@ -177,7 +181,8 @@ def panel_of(number, title, rows, top, bottom):
     plots.append(f"$t{number} using 1:2:(sprintf('%.2f',$1)) with labels left offset 0.5,0 font ',11'")
     tics = ", ".join(f"{quoted(r['title'])} {y}" for y, r in enumerate(rows))
     once = [f"unset label {i}" for i in (100, *range(1, len(PHASES) + 2))] + ["unset object"]
-    return lines + [f"set title {quoted(title)} offset 0,-0.5", f"set tmargin at screen {top}", f"set bmargin at screen {bottom}",
+    return lines + [f"set title {quoted(title)} offset 0,-0.5",
+                    f"set tmargin at screen {top}", f"set bmargin at screen {bottom}",
                     f"set xrange [0:{max(totals) * 1.1}]", f"set yrange [{len(rows) - 0.4}:-0.6]", f"set ytics ({tics})",
                     "plot " + ", \\\n  ".join(plots), *once]
 

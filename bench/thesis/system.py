@@ -82,8 +82,8 @@ class Platform:
 
     def ppce(self, *args, stdin="", anywhere=False):
         where = [] if anywhere else ["-C", self.dir]
-        done = subprocess.run([str(a) for a in (BUILD / "bin" / "ppce", *args, *where)], input=stdin, capture_output=True,
-                              text=True, timeout=120)
+        command = [str(a) for a in (BUILD / "bin" / "ppce", *args, *where)]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise Failed(f"ppce {' '.join(map(str, args[:2]))}: {first_line(done.stderr) or done.returncode}")
         return done.stdout
