@@ -113,11 +113,11 @@ class Bench:
                 self.progress.step(row.title, i + 1, self.samples)
                 self.settle()
                 try:
-                    us, _, uuid = client.boot(p.dir / "run" / "vmmd.sock", {"app": app, "label": self.label})
-                    row.us.append(us)
-                    p.rest("vmmd", "DELETE", f"/v1/instances/{uuid}")
-                except (Failed, OSError) as e:
+                    row.us.append(client.boot(p.dir / "run" / "vmmd.sock", {"app": app, "label": self.label}))
+                except Failed as e:
                     row.failures.append((i, str(e)))
+                for instance in p.instances(app):
+                    p.rest("vmmd", "DELETE", f"/v1/instances/{instance['uuid']}")
                 eventually(lambda: not p.instances(app), 10, "the instance has ended")
         return row
 
