@@ -17,9 +17,10 @@ PHASES = [  # a request's time, taken apart without remainder: (name, colour, ho
     ("spawn the tender", YELLOW, lambda p: p["spawn"]),
     ("wait for an instance, without the spawn", BLUE, lambda p: max(0, p["acquire"] - p["spawn"])),
     ("make and bind the VM or process", ORANGE, lambda p: p["create"] + p["bind"]),
-    ("run of the guest", RED, lambda p: p["load"] + p["run"]),
-    ("way to the guest and back", PURPLE,
-     lambda p: max(0, p["forward"] - p["load"] - p["run"] - p["create"] - p["bind"])),
+    ("tap: until TCP accepts, a boot included", GREEN, lambda p: p["connect"]),
+    ("channel: run of the guest", RED, lambda p: p["load"] + p["run"]),
+    ("to the guest and back (tap: with its run)", PURPLE,
+     lambda p: max(0, p["forward"] - sum(p[part] for part in ("load", "run", "create", "bind", "connect")))),
     ("check what may leave", BLACK, lambda p: p["check"]),
 ]
 BAR = 32  # height of a bar in phases.svg, pixels

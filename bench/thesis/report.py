@@ -74,7 +74,7 @@ def goal_text(g):
 
 
 def line(title, values, width):
-    return f"{title:{width}}" + "".join(f"{v:>{w}}" for v, w in zip(values, (7, 9, 9, 9, 9, 17, 8)))
+    return f"{title:{width}}" + "".join(f"{v:>{w}}" for v, w in zip(values, (15, 9, 9, 9, 9, 17, 8)))
 
 
 def table(res):

@@ -55,10 +55,11 @@ MODES = [
          thesis=Figure(4450, 1150, 20)),
     Mode("tap-class", "tap, class", "tap", {**TAP, "start": "restore", "shells": "pool", "taps": "pool"}),
     Mode("tap-request", "tap, request", "tap",
-         {**TAP, "lifetime": "request", "start": "restore", "shells": "pool", "taps": "pool"}, next="pristine"),
+         {**TAP, "lifetime": "request", "start": "restore", "shells": "pool", "taps": "pool"}, next="pristine",
+         pause_s=0.05),
     Mode("class", "channel, class", "channel", {"lifetime": "class"}),
     Mode("user", "channel, user", "channel", {"lifetime": "user"}),
-    Mode("request", "channel, request, reset", "channel", {"lifetime": "request"}, next="pristine"),
+    Mode("request", "channel, request, reset", "channel", {"lifetime": "request"}, next="pristine", pause_s=0.05),
     Mode("discard", "channel, request, discard", "channel", {"lifetime": "request", "mode": "discard"}, next="cold",
          pause_s=0.1),
 ]
