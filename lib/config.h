@@ -19,9 +19,10 @@
 /* A place that instances may connect to (TCP), once policy lets one of their label do so. */
 struct config_sink {
 	char name[PPCE_NAME_SIZE];
-	uint32_t address; /* host byte order; 0: "host", the bridge's own address */
-	unsigned port;	  /* 1..65535 */
-	char label[PPCE_LABEL_SIZE];
+	uint32_t address;	       /* host byte order; 0: "host", the bridge's own address */
+	unsigned port;		       /* 1..65535 */
+	char label[PPCE_LABEL_SIZE];   /* what may be sent there */
+	char returns[PPCE_LABEL_SIZE]; /* what comes back from there; default: the same */
 };
 
 enum config_backend { BACKEND_AUTO, BACKEND_KVM, BACKEND_PROCESS };
@@ -61,6 +62,8 @@ struct config {
 		unsigned head_ms, body_ms, idle_ms; /* 10000, 30000, 60000; 10..600000 */
 		unsigned blocked_grid_ms; /* 100; 0..10000: answers of instances that have read more than the session
 					   * may see leave at multiples of this time; 0: at once */
+		unsigned health_s;	  /* 10; 0..3600: idle unikernels made elsewhere are connected to that often; 0:
+					   * never */
 	} proxy;
 	struct {				   /* audit: */
 		enum config_durability durability; /* process | power: what an acknowledged record survives */
@@ -74,7 +77,7 @@ struct config {
 		unsigned taps;	  /* 8; 0..256: made ahead */
 		unsigned reuse_s; /* 60; 0..86400: an address rests that long before another instance gets it */
 		unsigned sinks;	  /* entries of sink[] */
-		struct config_sink sink[CONFIG_SINKS_MAX]; /* sinks: {NAME: {address, port, label}} */
+		struct config_sink sink[CONFIG_SINKS_MAX]; /* sinks: {NAME: {address, port, label, returns}} */
 	} network;
 };
 

@@ -19,6 +19,7 @@ struct boot_result {
 	char name[PPCE_NAME_SIZE];
 	char queries[PPCE_QUERIES_SIZE]; /* of the manifest: names joined by commas, checked */
 	uint32_t memory_mib, request_kib, response_kib, boot_us;
+	uint32_t network; /* 0, 1 */
 };
 
 /* Exactly one of result and err is non-NULL. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/log.h"
 #include "lib/names.h"
@@ -36,6 +37,12 @@ const char *image_state_name(enum image_state state)
 	return names[state];
 }
 
+uint64_t image_snapshot_kib(const struct image *image)
+{
+	struct stat st;
+	return image->snapshot >= 0 && fstat(image->snapshot, &st) == 0 ? (uint64_t)st.st_blocks / 2 : 0;
+}
+
 /* --- waiting for a snapshot ------------------------------------------------------------------------------------- */
 
 static void tell_waiters(struct vmmd *v, struct image *i, const struct err *err)
@@ -61,14 +68,35 @@ static void boot_failed(struct vmmd *v, struct image *i, const struct err *err)
 	images_boot_all(v);
 }
 
-static void take_snapshot(struct image *i, const struct boot_result *r)
+/* Takes over the file that was booted, too. */
+static void take_snapshot(struct image *i, const struct boot_result *r, int *file)
 {
 	sock_close(&i->snapshot);
+	sock_close(&i->file);
 	i->snapshot = r->snapshot;
+	i->file = *file;
+	*file = -1;
 	i->boot_us = r->boot_us;
 	i->booted_ns = clock_ns();
 	i->reason[0] = '\0';
 	i->state = IMAGE_READY;
+}
+
+/* One whose record was written by a version that knew no networks. */
+static void note_network(struct vmmd *v, struct image *i, const struct boot_result *r)
+{
+	struct err err;
+	if (i->r.network == r->network)
+		return;
+	i->r.network = r->network;
+	if (state_put_image(v->state, &i->r, &err) < 0)
+		log_warn("image %s: %s", i->r.name, err.text);
+}
+
+static void reload_free(struct reload *l)
+{
+	sock_close(&l->job.fd);
+	free(l);
 }
 
 /* A ready image that could not be booted anew goes on with the snapshot that it has. */
@@ -86,14 +114,16 @@ static void rebooted(void *ctx, const struct boot_result *result, const struct e
 	struct vmmd *v = l->v;
 	struct image *i = l->image;
 
-	free(l);
 	i->boot = NULL;
 	i->loading = NULL;
+	if (!err)
+		take_snapshot(i, result, &l->job.fd);
+	reload_free(l);
 	if (err) {
 		reload_failed(v, i, err);
 		return;
 	}
-	take_snapshot(i, result);
+	note_network(v, i, result);
 	log_info("image %s is ready again (%u us)", i->r.name, i->boot_us);
 	tell_waiters(v, i, NULL);
 	images_boot_all(v);
@@ -106,22 +136,20 @@ static void reloaded(struct store_job *job)
 	struct err err;
 
 	if (!i || l->v->ending) {
-		sock_close(&job->fd);
-		free(l);
+		reload_free(l);
 		return;
 	}
 	if (job->failed)
 		err = job->err;
 	else
 		i->boot = boot_start(l->v, i->r.name, job->fd, rebooted, l, &err);
-	sock_close(&job->fd);
 	if (i->boot) {
 		i->state = i->state == IMAGE_READY ? IMAGE_READY : IMAGE_BOOTING;
 		return;
 	}
 	struct vmmd *v = l->v;
 	i->loading = NULL;
-	free(l);
+	reload_free(l);
 	reload_failed(v, i, &err);
 }
 
@@ -149,7 +177,7 @@ static void stop_reload(struct image *i)
 	struct reload *l = i->loading ? i->loading->ctx : NULL;
 	if (i->boot) {
 		boot_cancel(i->boot);
-		free(l);
+		reload_free(l);
 	} else if (l) {
 		l->image = NULL;
 	}
@@ -235,7 +263,7 @@ static struct image *insert(struct vmmd *v, const struct image_record *r)
 	if (!i)
 		return NULL;
 	i->r = *r;
-	i->snapshot = -1;
+	i->snapshot = i->file = -1;
 	STAILQ_INIT(&i->waiters);
 	TAILQ_FOREACH (next, &v->images.list, link)
 		if (strcmp(next->r.name, r->name) > 0)
@@ -256,6 +284,7 @@ static void discard(struct vmmd *v, struct image *i)
 	v->images.count--;
 	tell_waiters(v, i, &err);
 	sock_close(&i->snapshot);
+	sock_close(&i->file);
 	free(i);
 }
 
@@ -374,7 +403,7 @@ static void install(struct image_add *a, const struct image_record *r, const str
 	memcpy(old, i->r.digest, sizeof old);
 	stop_reload(i);
 	i->r = *r;
-	take_snapshot(i, result);
+	take_snapshot(i, result, &a->job.fd);
 	event_add(&v->events, outcome == IMAGE_ADDED ? "image-added" : "image-replaced", r->name, "", "sha256 %s",
 		  r->digest);
 	stop_old(v, i);
@@ -398,7 +427,8 @@ static void booted(void *ctx, const struct boot_result *result, const struct err
 				  .bytes = a->job.bytes,
 				  .memory_mib = result->memory_mib,
 				  .request_kib = result->request_kib,
-				  .response_kib = result->response_kib };
+				  .response_kib = result->response_kib,
+				  .network = result->network };
 	memcpy(r.name, a->name, sizeof r.name);
 	memcpy(r.digest, a->job.digest, sizeof r.digest);
 	memcpy(r.label, a->label, sizeof r.label);

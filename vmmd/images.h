@@ -34,6 +34,7 @@ struct image_record { /* what the database keeps */
 	char manifest_name[PPCE_NAME_SIZE];
 	uint32_t memory_mib, request_kib, response_kib;
 	char queries[PPCE_QUERIES_SIZE]; /* that its apps may run, joined by commas; empty: they need no store */
+	uint32_t network;		 /* 1: it can use one */
 };
 
 typedef void image_waiter_fn(struct vmmd *v, void *ctx, const struct err *err); /* err NULL: the image is ready */
@@ -48,6 +49,7 @@ struct image {
 	struct image_record r;
 	enum image_state state;
 	int snapshot; /* sealed; -1 unless IMAGE_READY */
+	int file;     /* what was booted, read-only; -1 unless IMAGE_READY */
 	uint32_t boot_us;
 	uint64_t booted_ns; /* CLOCK_MONOTONIC of the last boot, or of the last try to repeat it */
 	char reason[480];   /* IMAGE_FAILED */
@@ -77,6 +79,7 @@ void images_end(struct vmmd *v);
 
 struct image *image_find(struct vmmd *v, const char *name);
 const char *image_state_name(enum image_state state);
+uint64_t image_snapshot_kib(const struct image *image); /* in memory once for all instances; 0: there is none */
 
 enum image_outcome { IMAGE_SAME, IMAGE_ADDED, IMAGE_REPLACED };
 /* Exactly one of image and err is non-NULL. */

@@ -17,12 +17,12 @@ static json_t *names_json(const char *list)
 static json_t *image_json(const struct image *i)
 {
 	const struct image_record *r = &i->r;
-	json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:o, s:I, s:s}", "name", r->name, "digest",
-			      r->digest, "label", r->label, "added", (json_int_t)r->added, "bytes",
+	json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:o, s:I, s:s, s:b}", "name", r->name,
+			      "digest", r->digest, "label", r->label, "added", (json_int_t)r->added, "bytes",
 			      (json_int_t)r->bytes, "manifest_name", r->manifest_name, "memory_mib",
 			      (json_int_t)r->memory_mib, "request_kib", (json_int_t)r->request_kib, "response_kib",
 			      (json_int_t)r->response_kib, "queries", names_json(r->queries), "boot_us",
-			      (json_int_t)i->boot_us, "state", image_state_name(i->state));
+			      (json_int_t)i->boot_us, "state", image_state_name(i->state), "network", (int)r->network);
 	if (j && i->state == IMAGE_FAILED)
 		json_object_set_new(j, "reason", json_string(i->reason));
 	return j;

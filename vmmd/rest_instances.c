@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,21 @@ static void add_stats(json_t *j, const struct instance *i, uint64_t now)
 		json_object_set_new(j, "idle_s", json_null());
 }
 
+/* "" for each that it does not have. */
+static void add_network(json_t *j, const struct instance *i)
+{
+	const struct instance_net *net = i->net;
+	char address[32] = "";
+	if (net && net->ipv4)
+		snprintf(address, sizeof address, "%u.%u.%u.%u:%u", net->ipv4 >> 24, net->ipv4 >> 16 & 255,
+			 net->ipv4 >> 8 & 255, net->ipv4 & 255, i->app->r.port);
+	json_object_set_new(j, "transport", json_string(app_transport_name(i->app->r.transport)));
+	json_object_set_new(j, "address", json_string(address));
+	json_object_set_new(j, "sinks", json_string(net ? net->sinks : ""));
+	json_object_set_new(j, "tap", json_string(net ? net->name : ""));
+	json_object_set_new(j, "tap_from_pool", net && net->ipv4 ? json_boolean(net->from_pool) : json_null());
+}
+
 static json_t *instance_json(struct vmmd *v, const struct instance *i)
 {
 	uint64_t now = clock_ns();
@@ -43,6 +59,9 @@ static json_t *instance_json(struct vmmd *v, const struct instance *i)
 	set_number(j, "create_us", i->create_us);
 	set_number(j, "bind_us", i->bind_us);
 	json_object_set_new(j, "from_shell", json_boolean(i->from_shell));
+	json_object_set_new(j, "start", json_string(app_start_name(i->app->r.boot)));
+	json_object_set_new(j, "keep", json_boolean(i->pool != NULL));
+	add_network(j, i);
 	add_stats(j, i, now);
 	return j;
 }
@@ -73,12 +92,8 @@ static int start_now(struct vmmd *v, const struct start *s, struct err *err)
 	const char *label = *s->label ? s->label : *app->image->r.label ? app->image->r.label : v->bottom;
 	if (instance_check(v, app, label, s->owner, err) < 0)
 		return -1;
-	struct instance *i = instance_start(v, app, label, s->owner, 0, err);
-	if (!i)
-		return -1;
-	i->started = started;
-	i->started_ctx = s->call;
-	return 0;
+	struct instance_wish wish = { .label = label, .owner = s->owner, .started = started, .started_ctx = s->call };
+	return instance_start(v, app, &wish, err) ? 0 : -1;
 }
 
 static void on_image(struct vmmd *v, void *ctx, const struct err *why)
@@ -130,14 +145,26 @@ void rest_instance_start(struct rest_call *call)
 
 /* --- the others --------------------------------------------------------------------------------------------------- */
 
-void rest_instance_list(struct rest_call *call)
+static void list(void *ctx, const struct memory_survey *s)
 {
+	struct rest_call *call = ctx;
 	struct vmmd *v = call->ctx;
 	const struct instance *i;
-	json_t *list = json_array();
-	INSTANCE_FOREACH (v, i)
-		json_array_append_new(list, instance_json(v, i));
-	rest_reply(call, 200, json_pack("{s:o}", "instances", list));
+	json_t *rows = json_array();
+	INSTANCE_FOREACH (v, i) {
+		json_t *row = instance_json(v, i);
+		rest_add_memory(row, s, i->tender->pid);
+		json_array_append_new(rows, row);
+	}
+	rest_reply(call, 200, json_pack("{s:o}", "instances", rows));
+}
+
+void rest_instance_list(struct rest_call *call)
+{
+	struct rest_call *later = rest_defer(call);
+	struct err err;
+	if (memory_survey(later->ctx, list, later, &err) < 0)
+		rest_fail(later, &err);
 }
 
 static struct instance *named(struct rest_call *call)

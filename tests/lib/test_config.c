@@ -68,10 +68,10 @@ static const struct {
 	{ "network:\n  subnet: 0.0.0.0/22\n", "c.yaml:2: subnet: expected" },
 	{ "network:\n  subnet: 224.0.0.0/22\n", "c.yaml:2: subnet: expected" },
 	{ "network:\n  subnet: fd00::/22\n", "c.yaml:2: subnet: expected" },
-	{ "network:\n  sinks: [a]\n", "c.yaml:2: sinks: expected `name: {address, port, label}` lines" },
+	{ "network:\n  sinks: [a]\n", "c.yaml:2: sinks: expected `name: {address, port, label, returns}` lines" },
 	{ "network:\n  sinks: a\n", "c.yaml:2: sinks: expected" },
 	{ "network:\n  sinks: {Db: {address: host, port: 1, label: a}}\n", "c.yaml:2: Db: expected a name" },
-	{ "network:\n  sinks: {db: 5432}\n", "c.yaml:2: db: expected {address, port, label}" },
+	{ "network:\n  sinks: {db: 5432}\n", "c.yaml:2: db: expected {address, port, label, returns}" },
 	{ "network:\n  sinks: {db: {addres: host}}\n", "c.yaml:2: addres: unknown key; did you mean address?" },
 	{ "network:\n  sinks: {db: {address: host, port: 1}}\n", "c.yaml:2: db: label is missing" },
 	{ "network:\n  sinks: {db: {address: host, label: a}}\n", "c.yaml:2: db: port is missing" },
@@ -142,6 +142,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.proxy.body_ms, 30000);
 	assert_int_equal(c.proxy.idle_ms, 60000);
 	assert_int_equal(c.proxy.blocked_grid_ms, 100);
+	assert_int_equal(c.proxy.health_s, 10);
 	assert_int_equal(c.audit.durability, DURABILITY_PROCESS);
 	assert_int_equal(c.audit.rotate_mib, 64);
 	assert_int_equal(c.audit.checkpoint_ms, 1000);
@@ -246,6 +247,7 @@ static void test_example(void **state)
 					    "  body_ms:",
 					    "  idle_ms:",
 					    "  blocked_grid_ms:",
+					    "  health_s:",
 					    "audit:",
 					    "  durability:",
 					    "  rotate_mib:",
