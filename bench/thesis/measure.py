@@ -57,7 +57,7 @@ class Bench:
                 try:
                     self.life(mode, i, first, following)
                 except (Failed, OSError, subprocess.TimeoutExpired) as e:
-                    first.failures.append((i, str(e)))
+                    self.failed(first, i, e)
         return [row for _, *rows in pairs for row in rows if row]
 
     def life(self, mode, i, first, following):
@@ -66,8 +66,10 @@ class Bench:
             if mode.warm:
                 self.warm(mode)
             with Client(p, self.token) as client:
-                self.sample(client, mode, i, first, mode.first)
-                for k in range(NEXT if following else 0):
+                begun = self.sample(client, mode, i, first, mode.first)
+                if following and not begun:
+                    self.failed(following, i * NEXT, f"{NEXT} not tried, since the first request failed")
+                for k in range(NEXT if following and begun else 0):
                     time.sleep(mode.pause_s)
                     self.sample(client, mode, i * NEXT + k, following, mode.next)
             if mode.warm:
@@ -79,10 +81,15 @@ class Bench:
             if start != expected:
                 raise Failed(f"expected a {expected} start, but it was {start}")
         except Failed as e:
-            row.failures.append((i, str(e)))
-            return
+            self.failed(row, i, e)
+            return False
         row.us.append(us)
         row.phases.append(phases)
+        return True
+
+    def failed(self, row, i, e):
+        row.failures.append((i, str(e)))
+        self.progress.failed(row.title, e)
 
     def settle(self):
         """Until the pools are full: then the platform only waits for requests."""
@@ -115,7 +122,7 @@ class Bench:
                 try:
                     row.us.append(client.boot(p.dir / "run" / "vmmd.sock", {"app": app, "label": self.label}))
                 except Failed as e:
-                    row.failures.append((i, str(e)))
+                    self.failed(row, i, e)
                 for instance in p.instances(app):
                     p.rest("vmmd", "DELETE", f"/v1/instances/{instance['uuid']}")
                 eventually(lambda: not p.instances(app), 10, "the instance has ended")

@@ -21,6 +21,10 @@ class Progress:
             self.last = now
             print(f"bench: {text}", file=sys.stderr, flush=True)
 
+    def failed(self, what, why):
+        self.end()
+        print(f"bench: {what}: {why}", file=sys.stderr, flush=True)
+
     def end(self):
         if self.terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
