@@ -124,6 +124,15 @@ static void tell_started(struct instance *i, const struct err *err)
 		fn(i->started_ctx, i, err);
 }
 
+/* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
+static const char *loggable(const struct instance *i, const char *text)
+{
+	struct vmmd *v = i->tender->v;
+	if (v->config.vmmd.labelled_logs || !attach_has_read(v, i))
+		return text;
+	return "(withheld: the instance has read labelled data; vmmd.labelled_logs shows it)";
+}
+
 void instance_stop(struct instance *i, const char *fmt, ...)
 {
 	char reason[PPCE_REASON_SIZE];
@@ -137,16 +146,7 @@ void instance_stop(struct instance *i, const char *fmt, ...)
 	i->state = INSTANCE_ENDING;
 	i->app->nliving--;
 	tender_kill(i->tender, "%s", reason);
-	pools_lost(i->tender->v, i, i->tender->reason);
-}
-
-/* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
-static const char *loggable(const struct instance *i, const char *text)
-{
-	struct vmmd *v = i->tender->v;
-	if (v->config.vmmd.labelled_logs || !attach_has_read(v, i))
-		return text;
-	return "(withheld: the instance has read labelled data; vmmd.labelled_logs shows it)";
+	pools_lost(i->tender->v, i, loggable(i, i->tender->reason));
 }
 
 static void take_log(struct instance *i, const struct control_message *m)
@@ -242,7 +242,7 @@ static void on_ended(struct tender *t)
 	if (i->state != INSTANCE_ENDING) {
 		i->state = INSTANCE_ENDING;
 		i->app->nliving--;
-		pools_lost(v, i, t->reason);
+		pools_lost(v, i, loggable(i, t->reason));
 	}
 	if (i->announced)
 		route_gone(v, i, t->reason);
