@@ -9,6 +9,7 @@
 #include "lib/names.h"
 #include "lib/sock.h"
 #include "vmmd/boot.h"
+#include "vmmd/foreign.h"
 #include "vmmd/state.h"
 #include "vmmd/store.h"
 #include "vmmd/vmmd.h"
@@ -34,6 +35,11 @@ const char *image_state_name(enum image_state state)
 {
 	static const char *const names[] = { "cold", "loading", "booting", "ready", "failed" };
 	return names[state];
+}
+
+const char *image_kind_name(uint32_t kind)
+{
+	return kind == IMAGE_SOLO5_HVT ? "solo5-hvt" : "ppce";
 }
 
 /* --- waiting for a snapshot ------------------------------------------------------------------------------------- */
@@ -99,22 +105,37 @@ static void rebooted(void *ctx, const struct boot_result *result, const struct e
 	images_boot_all(v);
 }
 
+/* A foreign image is read again, which is done at once. */
+static void reread(struct reload *l, int file)
+{
+	struct boot_result result;
+	struct err err;
+	int rc = foreign_load(file, l->image->r.memory_mib, &result, &err);
+	rebooted(l, rc < 0 ? NULL : &result, rc < 0 ? &err : NULL);
+}
+
 static void reloaded(struct store_job *job)
 {
 	struct reload *l = job->ctx;
 	struct image *i = l->image;
 	struct err err;
+	int file = job->fd;
 
 	if (!i || l->v->ending) {
-		sock_close(&job->fd);
+		sock_close(&file);
 		free(l);
+		return;
+	}
+	if (!job->failed && i->r.kind != IMAGE_PPCE) {
+		reread(l, file);
+		sock_close(&file);
 		return;
 	}
 	if (job->failed)
 		err = job->err;
 	else
-		i->boot = boot_start(l->v, i->r.name, job->fd, rebooted, l, &err);
-	sock_close(&job->fd);
+		i->boot = boot_start(l->v, i->r.name, file, rebooted, l, &err);
+	sock_close(&file);
 	if (i->boot) {
 		i->state = i->state == IMAGE_READY ? IMAGE_READY : IMAGE_BOOTING;
 		return;
@@ -186,7 +207,7 @@ static void refresh(uv_timer_t *timer)
 		if (i->loading)
 			return;
 	TAILQ_FOREACH (i, &v->images.list, link) {
-		if (i->state != IMAGE_READY || now - i->booted_ns < period)
+		if (i->r.kind != IMAGE_PPCE || i->state != IMAGE_READY || now - i->booted_ns < period)
 			continue;
 		i->booted_ns = now;
 		if (reload(v, i, &err) < 0)
@@ -311,8 +332,7 @@ struct image_add {
 	struct boot *boot;
 	image_added_fn *done;
 	void *ctx;
-	char name[PPCE_NAME_SIZE];
-	char label[PPCE_LABEL_SIZE];
+	struct image_wish wish;
 };
 
 static void add_end(struct image_add *a, struct image *i, enum image_outcome outcome, const struct err *err)
@@ -326,7 +346,7 @@ static void add_end(struct image_add *a, struct image *i, enum image_outcome out
 
 static void add_fail(struct image_add *a, const struct err *err)
 {
-	log_warn("image %s was not added: %s", a->name, err->text);
+	log_warn("image %s was not added: %s", a->wish.name, err->text);
 	add_end(a, NULL, IMAGE_SAME, err);
 }
 
@@ -359,7 +379,7 @@ static int write_down(struct image_add *a, const struct image_record *r, struct 
 static void install(struct image_add *a, const struct image_record *r, const struct boot_result *result)
 {
 	struct vmmd *v = a->v;
-	struct image *i = image_find(v, a->name);
+	struct image *i = image_find(v, a->wish.name);
 	enum image_outcome outcome = i ? IMAGE_REPLACED : IMAGE_ADDED;
 	char old[PPCE_DIGEST_SIZE] = "";
 	struct err err;
@@ -391,17 +411,22 @@ static void booted(void *ctx, const struct boot_result *result, const struct err
 
 	a->boot = NULL;
 	if (why) {
-		add_fail(a, why);
+		bool foreign = a->wish.kind == IMAGE_PPCE && foreign_likely(a->job.fd);
+		if (foreign)
+			err_set(&err, ERR_INVALID, "this is a Solo5 image: add it with the kind solo5-hvt (--kind)");
+		add_fail(a, foreign ? &err : why);
 		return;
 	}
 	struct image_record r = { .added = clock_unix(),
 				  .bytes = a->job.bytes,
 				  .memory_mib = result->memory_mib,
 				  .request_kib = result->request_kib,
-				  .response_kib = result->response_kib };
-	memcpy(r.name, a->name, sizeof r.name);
+				  .response_kib = result->response_kib,
+				  .kind = a->wish.kind };
+	memcpy(r.name, a->wish.name, sizeof r.name);
 	memcpy(r.digest, a->job.digest, sizeof r.digest);
-	memcpy(r.label, a->label, sizeof r.label);
+	memcpy(r.label, a->wish.label, sizeof r.label);
+	memcpy(r.device, result->device, sizeof r.device);
 	memcpy(r.manifest_name, result->name, sizeof r.manifest_name);
 	memcpy(r.queries, result->queries, sizeof r.queries);
 	if (write_down(a, &r, &err) < 0) {
@@ -418,7 +443,7 @@ static void keep(struct image_add *a, struct image *i)
 {
 	struct err err;
 	struct image_record r = i->r;
-	memcpy(r.label, a->label, sizeof r.label);
+	memcpy(r.label, a->wish.label, sizeof r.label);
 	if (strcmp(r.label, i->r.label) != 0) {
 		if (state_put_image(a->v->state, &r, &err) < 0) {
 			add_fail(a, &err);
@@ -431,10 +456,26 @@ static void keep(struct image_add *a, struct image *i)
 	add_end(a, i, IMAGE_SAME, NULL);
 }
 
+/* The same content, run the same way? */
+static bool unchanged(const struct image_add *a, const struct image *i)
+{
+	return i->state == IMAGE_READY && strcmp(i->r.digest, a->job.digest) == 0 && i->r.kind == a->wish.kind &&
+	       (i->r.kind == IMAGE_PPCE || i->r.memory_mib == a->wish.memory_mib);
+}
+
+/* A foreign image is only read. */
+static void add_foreign(struct image_add *a)
+{
+	struct boot_result result;
+	struct err err;
+	int rc = foreign_load(a->job.fd, a->wish.memory_mib, &result, &err);
+	booted(a, rc < 0 ? NULL : &result, rc < 0 ? &err : NULL);
+}
+
 static void imported(struct store_job *job)
 {
 	struct image_add *a = job->ctx;
-	struct image *i = image_find(a->v, a->name);
+	struct image *i = image_find(a->v, a->wish.name);
 	struct err err;
 
 	if (a->v->ending && !job->failed) {
@@ -446,25 +487,31 @@ static void imported(struct store_job *job)
 		add_fail(a, &err);
 		return;
 	}
-	if (i && i->state == IMAGE_READY && strcmp(i->r.digest, job->digest) == 0) {
+	if (i && unchanged(a, i)) {
 		keep(a, i);
 		return;
 	}
-	if (!i && a->v->images.count >= IMAGES_MAX)
+	if (!i && a->v->images.count >= IMAGES_MAX) {
 		err_set(&err, ERR_FULL, "there are %d images already, which is the limit", IMAGES_MAX);
-	else
-		a->boot = boot_start(a->v, a->name, job->fd, booted, a, &err);
+	} else if (a->wish.kind != IMAGE_PPCE) {
+		add_foreign(a);
+		return;
+	} else {
+		a->boot = boot_start(a->v, a->wish.name, job->fd, booted, a, &err);
+	}
 	if (!a->boot)
 		add_fail(a, &err);
 }
 
-int image_add(struct vmmd *v, const char *name, const char *path, const char *label, image_added_fn *done, void *ctx,
-	      struct err *err)
+int image_add(struct vmmd *v, const struct image_wish *wish, image_added_fn *done, void *ctx, struct err *err)
 {
 	struct image_add *a;
+	char program[FOREIGN_PATH_SIZE];
+	if (wish->kind != IMAGE_PPCE && foreign_program(v, program, err) < 0)
+		return -1;
 	LIST_FOREACH (a, &v->images.adds, link)
-		if (strcmp(a->name, name) == 0)
-			return err_set(err, ERR_CONFLICT, "image %s is being added already", name);
+		if (strcmp(a->wish.name, wish->name) == 0)
+			return err_set(err, ERR_CONFLICT, "image %s is being added already", wish->name);
 	if (v->images.nadds >= IMAGES_ADDS_MAX)
 		return err_set(err, ERR_UNAVAILABLE, "%d images are being added; try again", IMAGES_ADDS_MAX);
 	a = calloc(1, sizeof *a);
@@ -474,9 +521,8 @@ int image_add(struct vmmd *v, const char *name, const char *path, const char *la
 	a->done = done;
 	a->ctx = ctx;
 	a->job.ctx = a;
-	snprintf(a->name, sizeof a->name, "%s", name);
-	snprintf(a->label, sizeof a->label, "%s", label);
-	if (store_import(v, &a->job, path, imported, err) < 0) {
+	a->wish = *wish;
+	if (store_import(v, &a->job, wish->path, imported, err) < 0) {
 		free(a);
 		return -1;
 	}

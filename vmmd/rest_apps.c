@@ -20,8 +20,7 @@ static json_t *app_json(const struct app *a)
 			 (json_int_t)a->ninstances);
 }
 
-/* The member `key`, which must be one of `words`; its index, or `fallback` when absent. */
-static int get_word(const json_t *body, const char *key, const char *const *words, uint32_t fallback, uint32_t *out,
+int rest_word(const json_t *body, const char *key, const char *const *words, uint32_t fallback, uint32_t *out,
 		    struct err *err)
 {
 	char text[32];
@@ -57,9 +56,9 @@ static int decode_words(const json_t *body, struct app_record *r, struct err *er
 	static const char *const transports[] = { "channel", "tap", NULL };
 	uint32_t lifetime, transport;
 
-	if (get_word(body, "lifetime", lifetimes, 2, &lifetime, err) < 0 ||
-	    get_word(body, "mode", modes, 0, &r->discard, err) < 0 ||
-	    get_word(body, "transport", transports, 0, &transport, err) < 0)
+	if (rest_word(body, "lifetime", lifetimes, 2, &lifetime, err) < 0 ||
+	    rest_word(body, "mode", modes, 0, &r->discard, err) < 0 ||
+	    rest_word(body, "transport", transports, 0, &transport, err) < 0)
 		return -1;
 	if (transport != 0)
 		return err_set(err, ERR_INVALID, "transport: only `channel` is there yet; `tap` is not built in");
