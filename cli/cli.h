@@ -16,7 +16,7 @@
 #include "lib/err.h"
 
 #define CLI_ARGS_MAX 4
-#define CLI_OPTIONS_MAX 12
+#define CLI_OPTIONS_MAX 20
 #define CLI_CALL_MS 15000u	   /* longest wait for a daemon's answer */
 #define CLI_ANSWER_MAX (16u << 20) /* largest answer of a daemon */
 

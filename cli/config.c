@@ -19,7 +19,8 @@ static int check_sinks(const struct config *config, const struct policy *p, stru
 {
 	struct label label;
 	for (unsigned i = 0; i < config->network.sinks; i++)
-		if (label_parse(p, config->network.sink[i].label, &label, err) < 0) {
+		if (label_parse(p, config->network.sink[i].label, &label, err) < 0 ||
+		    label_parse(p, config->network.sink[i].returns, &label, err) < 0) {
 			err->kind = ERR_CONFIG;
 			return err_prefix(err, "network.sinks: %s", config->network.sink[i].name);
 		}

@@ -179,8 +179,7 @@ static void check_tools(struct doctor *d)
 static bool for_others(const char *device)
 {
 	struct stat st;
-	return stat(device, &st) == 0 &&
-	       ((st.st_mode & 06) == 06 || ((st.st_mode & 060) == 060 && st.st_gid != 0));
+	return stat(device, &st) == 0 && ((st.st_mode & 06) == 06 || ((st.st_mode & 060) == 060 && st.st_gid != 0));
 }
 
 /* Nobody needs it but images of kind solo5-hvt, so that its absence is no fault. */

@@ -46,11 +46,11 @@ static int add(struct cli *c, struct err *err)
 
 static int list(struct cli *c, struct err *err)
 {
-	static const struct cli_column columns[] = { { "name", "NAME", 0 },	  { "kind", "KIND", 0 },
-						     { "digest", "DIGEST", 12 },  { "label", "LABEL", 0 },
-						     { "memory_mib", "MIB", 0 },
-						     { "boot_us", "BOOT_US", 0 }, { "state", "STATE", 0 },
-						     { "reason", "REASON", 0 },	  { NULL, NULL, 0 } };
+	static const struct cli_column columns[] = { { "name", "NAME", 0 },	 { "kind", "KIND", 0 },
+						     { "digest", "DIGEST", 12 }, { "label", "LABEL", 0 },
+						     { "memory_mib", "MIB", 0 }, { "boot_us", "BOOT_US", 0 },
+						     { "state", "STATE", 0 },	 { "reason", "REASON", 0 },
+						     { NULL, NULL, 0 } };
 	json_t *answer;
 	if (cli_rest(c, "vmmd", "GET", "/v1/images", NULL, &answer, err) < 0)
 		return -1;
@@ -75,10 +75,10 @@ const struct cli_verb cli_image_verbs[] = {
 		    "  ppce image add hello hello\n"
 		    "  ppce image add tax ./tax --label level=NATO_RESTRICTED\n\n"
 		    "Another program under a name that is in use takes its place: instances of the old one end.\n\n"
-		    "A unikernel for Solo5 (MirageOS: configure -t hvt) is run by solo5-hvt, which you install yourself:\n"
+		    "A unikernel for Solo5 (MirageOS: configure -t hvt) is run by solo5-hvt, which you install "
+		    "yourself:\n"
 		    "  ppce image add site dist/site.hvt --kind solo5-hvt --memory 32\n",
-	  .options = { { "label", "L", "label of instances that are started without one; default: the lowest",
-			 false },
+	  .options = { { "label", "L", "label of instances that are started without one; default: the lowest", false },
 		       { "kind", "KIND", "ppce (default) or solo5-hvt", false },
 		       { "memory", "MIB", "of each instance; kind solo5-hvt only; default 64", false } },
 	  .run = add },

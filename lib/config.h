@@ -19,9 +19,10 @@
 /* A place that instances may connect to (TCP), once policy lets one of their label do so. */
 struct config_sink {
 	char name[PPCE_NAME_SIZE];
-	uint32_t address; /* host byte order; 0: "host", the bridge's own address */
-	unsigned port;	  /* 1..65535 */
-	char label[PPCE_LABEL_SIZE];
+	uint32_t address;	       /* host byte order; 0: "host", the bridge's own address */
+	unsigned port;		       /* 1..65535 */
+	char label[PPCE_LABEL_SIZE];   /* what may be sent there */
+	char returns[PPCE_LABEL_SIZE]; /* what comes back from there; default: the same */
 };
 
 enum config_backend { BACKEND_AUTO, BACKEND_KVM, BACKEND_PROCESS };
@@ -75,7 +76,7 @@ struct config {
 		unsigned taps;	  /* 8; 0..256: made ahead */
 		unsigned reuse_s; /* 60; 0..86400: an address rests that long before another instance gets it */
 		unsigned sinks;	  /* entries of sink[] */
-		struct config_sink sink[CONFIG_SINKS_MAX]; /* sinks: {NAME: {address, port, label}} */
+		struct config_sink sink[CONFIG_SINKS_MAX]; /* sinks: {NAME: {address, port, label, returns}} */
 	} network;
 };
 

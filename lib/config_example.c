@@ -101,7 +101,7 @@
 	"  # New records are covered by a signed checkpoint after at most this time, 10..3600000. Default 1000.\n" \
 	"  checkpoint_ms: 1000\n" \
 	"\n" \
-	"# Taps on a bridge of this machine's. In progress: no app uses them yet, and apps with the default transport need none.\n" \
+	"# A network of this machine's for apps with an address of their own (`ppce app add --transport tap`); others need none.\n" \
 	"network:\n" \
 	"  # Needs root, or CAP_NET_ADMIN for ppce-net. Default false.\n" \
 	"  enabled: false\n" \
@@ -114,8 +114,10 @@
 	"  # Seconds that an address rests after an instance had it, 0..86400. Default 60.\n" \
 	"  reuse_s: 60\n" \
 	"  # Where instances may connect to by TCP, if policy allows it for their label; nowhere else. `address: host` is\n" \
-	"  # the bridge's own. At most 16. Default none. For example:\n" \
+	"  # the bridge's own. `label`: the highest that may be sent there; `returns`: what comes back, default the same:\n" \
+	"  # an instance below that does not get the sink either. At most 16. Default none. For example:\n" \
 	"  #   records-db: {address: host, port: 5432, label: \"level=NATO_SECRET\"}\n" \
+	"  #   mail: {address: 192.0.2.7, port: 25, label: \"level=NATO_SECRET\", returns: \"level=UNCLASSIFIED\"}\n" \
 	"  sinks:\n"
 /* clang-format on */
 

@@ -70,11 +70,11 @@ static int parse_port(const struct yaml_value *v, unsigned *out, struct err *err
 	return *out >= 1 && *out <= 65535 ? 0 : yaml_error(v, err, "port: expected 1..65535");
 }
 
-static int parse_label(const struct yaml_value *v, char *out, struct err *err)
+static int parse_label(const struct yaml_value *v, const char *key, char *out, struct err *err)
 {
 	size_t len = strlen(yaml_text(v));
 	if (!len || len >= PPCE_LABEL_SIZE)
-		return yaml_error(v, err, "label: expected a label of the policy: level=NATO_SECRET");
+		return yaml_error(v, err, "%s: expected a label of the policy: level=NATO_SECRET", key);
 	memcpy(out, yaml_text(v), len + 1);
 	return 0;
 }
@@ -82,26 +82,28 @@ static int parse_label(const struct yaml_value *v, char *out, struct err *err)
 static int parse_sink(struct config *c, const char *name, const struct yaml_value *map, struct config_sink *out,
 		      struct err *err)
 {
-	static const char *const keys[] = { "address", "port", "label", NULL };
-	const struct yaml_value *values[3];
+	static const char *const keys[] = { "address", "port", "label", "returns", NULL };
+	const struct yaml_value *values[4]; /* the last may be absent */
 
 	if (!name_valid(name))
 		return yaml_error(map, err, "%s: expected a name: [a-z][a-z0-9-]{0,31}", name);
 	if (yaml_kind(map) != YAML_MAP)
-		return yaml_error(map, err, "%s: expected {address, port, label}", name);
+		return yaml_error(map, err, "%s: expected {address, port, label, returns}", name);
 	if (yaml_check_keys(map, keys, err) < 0)
 		return -1;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		values[i] = yaml_get(map, keys[i]);
-		if (!values[i])
+		if (!values[i] && i < 3)
 			return yaml_error(map, err, "%s: %s is missing", name, keys[i]);
-		if (yaml_kind(values[i]) != YAML_SCALAR)
+		if (values[i] && yaml_kind(values[i]) != YAML_SCALAR)
 			return yaml_error(values[i], err, "%s: expected one value", keys[i]);
 	}
 	snprintf(out->name, sizeof out->name, "%s", name);
 	if (parse_address(c, values[0], &out->address, err) < 0 || parse_port(values[1], &out->port, err) < 0)
 		return -1;
-	return parse_label(values[2], out->label, err);
+	return parse_label(values[2], keys[2], out->label, err) < 0
+		       ? -1
+		       : parse_label(values[3] ? values[3] : values[2], keys[3], out->returns, err);
 }
 
 int config_sinks(struct config *c, const struct yaml_value *sinks, struct err *err)
@@ -109,7 +111,7 @@ int config_sinks(struct config *c, const struct yaml_value *sinks, struct err *e
 	if (!sinks || (yaml_kind(sinks) == YAML_SCALAR && !*yaml_text(sinks)))
 		return 0;
 	if (yaml_kind(sinks) != YAML_MAP)
-		return yaml_error(sinks, err, "sinks: expected `name: {address, port, label}` lines");
+		return yaml_error(sinks, err, "sinks: expected `name: {address, port, label, returns}` lines");
 	size_t n = yaml_count(sinks);
 	if (n > CONFIG_SINKS_MAX)
 		return yaml_error(sinks, err, "sinks: at most %d", CONFIG_SINKS_MAX);

@@ -10,7 +10,7 @@
 
 #include "lib/err.h"
 
-#define SOCK_FDS_MAX 4
+#define SOCK_FDS_MAX 5 /* those of CONTROL_START (ppce/control.h) */
 
 /* Listens on `path` (replacing a stale socket file, but not one that a live process answers on: ERR_CONFLICT), mode
  * 0600, type SOCK_STREAM or SOCK_SEQPACKET, non-blocking. Returns the descriptor or -1. */

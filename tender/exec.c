@@ -191,8 +191,8 @@ int exec_program(const struct exec_wish *wish, struct err *err)
 	int argc = read_command(text, argv, err);
 	if (argc <= 0)
 		return argc;
-	if (set_up_descriptors(err) < 0 || become(wish->uid, wish->gid, err) < 0 ||
-	    limit(wish->memory_mib, err) < 0 || drop_privileges(err) < 0)
+	if (set_up_descriptors(err) < 0 || become(wish->uid, wish->gid, err) < 0 || limit(wish->memory_mib, err) < 0 ||
+	    drop_privileges(err) < 0)
 		return -1;
 	/* Changing users cleared it. Should vmmd have ended since it wrote the command line, output has no reader. */
 	struct pollfd output = { .fd = STDOUT_FILENO };

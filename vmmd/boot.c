@@ -36,7 +36,7 @@ static void take_result(struct boot *b, struct tender *t, const struct control_m
 	if (b->booted || m->manifest_memory_mib < PPCE_MEMORY_MIB_MIN || m->manifest_memory_mib > PPCE_MEMORY_MIB_MAX ||
 	    !m->manifest_request_kib || m->manifest_request_kib > PPCE_REQUEST_BYTES_MAX / 1024 ||
 	    !m->manifest_response_kib || m->manifest_response_kib > PPCE_RESPONSE_BYTES_MAX / 1024 ||
-	    !queries_valid(m->queries)) {
+	    m->manifest_network > 1 || !queries_valid(m->queries)) {
 		tender_kill(t, "the tender sent a malformed description of the image");
 		return;
 	}
@@ -45,6 +45,7 @@ static void take_result(struct boot *b, struct tender *t, const struct control_m
 	b->result.request_kib = m->manifest_request_kib;
 	b->result.response_kib = m->manifest_response_kib;
 	b->result.boot_us = m->boot_us;
+	b->result.network = m->manifest_network;
 	memcpy(b->result.name, m->name, sizeof b->result.name);
 	memcpy(b->result.queries, m->queries, sizeof b->result.queries);
 }

@@ -21,6 +21,7 @@ struct boot_result {
 	char queries[PPCE_QUERIES_SIZE]; /* of the manifest: names joined by commas, checked */
 	uint32_t memory_mib, request_kib, response_kib, boot_us;
 	char device[SOLO5_DEVICE_SIZE]; /* of a foreign image, which was read and not booted */
+	uint32_t network;		/* 0, 1 */
 };
 
 /* Exactly one of result and err is non-NULL. */

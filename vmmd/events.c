@@ -26,7 +26,8 @@ void event_add(struct events *e, const char *type, const char *name, const char 
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
 	text_visible(to->text, sizeof to->text, text); /* no half characters where it was cut */
-	bool usual = strcmp(type, "instance-started") == 0 || strcmp(type, "instance-ended") == 0;
+	bool usual = strcmp(type, "instance-started") == 0 || strcmp(type, "instance-ended") == 0 ||
+		     strcmp(type, "sink-withheld") == 0;
 	log_line(usual ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "%s %s%s%s%s%s", type, name, *uuid ? " " : "", uuid,
 		 to->text[0] ? ": " : "", to->text);
 }

@@ -53,10 +53,11 @@ int foreign_args_check(const char *args, struct err *err)
 		if (*p < ' ' || *p > '~')
 			return err_set(err, ERR_INVALID, "args: only printable ASCII can stand there");
 		if (*p == '{' && placeholder_at(p) < 0)
-			return err_set(err, ERR_INVALID,
-				       "args: unknown placeholder at `%.20s`; there are {ipv4}, {prefix}, {gateway} and "
-				       "{port}",
-				       p);
+			return err_set(
+				err, ERR_INVALID,
+				"args: unknown placeholder at `%.20s`; there are {ipv4}, {prefix}, {gateway} and "
+				"{port}",
+				p);
 	}
 	return 0;
 }

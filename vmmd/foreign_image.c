@@ -47,9 +47,10 @@ int foreign_program(const struct vmmd *v, char out[FOREIGN_PATH_SIZE], struct er
 	}
 	if (find_in_path(out))
 		return 0;
-	return err_set(err, ERR_UNAVAILABLE,
-		       "images of kind solo5-hvt need the program solo5-hvt, which is not in PATH: install Solo5, or name "
-		       "it in ppce.yaml as vmmd.solo5_hvt");
+	return err_set(
+		err, ERR_UNAVAILABLE,
+		"images of kind solo5-hvt need the program solo5-hvt, which is not in PATH: install Solo5, or name "
+		"it in ppce.yaml as vmmd.solo5_hvt");
 }
 
 /* --- the image ------------------------------------------------------------------------------------------------------ */
@@ -93,11 +94,12 @@ static int check_size(int file, off_t *size, struct err *err)
 int foreign_load(int file, uint32_t memory_mib, struct boot_result *out, struct err *err)
 {
 	struct solo5_image image;
-	off_t size;
+	off_t size = 0;
 
 	if (check_size(file, &size, err) < 0)
 		return -1;
 	*out = (struct boot_result){ .snapshot = copy(file, size, err),
+				     .network = 1,
 				     .memory_mib = memory_mib,
 				     .request_kib = FOREIGN_REQUEST_KIB,
 				     .response_kib = FOREIGN_RESPONSE_KIB };
@@ -117,7 +119,7 @@ int foreign_load(int file, uint32_t memory_mib, struct boot_result *out, struct 
 bool foreign_likely(int file)
 {
 	struct err err;
-	off_t size;
+	off_t size = 0;
 	int fd = check_size(file, &size, &err) < 0 ? -1 : copy(file, size, &err);
 	void *bytes = fd < 0 ? MAP_FAILED : mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
 	bool likely = bytes != MAP_FAILED && solo5_likely(bytes, (size_t)size);

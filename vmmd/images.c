@@ -67,14 +67,35 @@ static void boot_failed(struct vmmd *v, struct image *i, const struct err *err)
 	images_boot_all(v);
 }
 
-static void take_snapshot(struct image *i, const struct boot_result *r)
+/* Takes over the file that was booted, too. */
+static void take_snapshot(struct image *i, const struct boot_result *r, int *file)
 {
 	sock_close(&i->snapshot);
+	sock_close(&i->file);
 	i->snapshot = r->snapshot;
+	i->file = *file;
+	*file = -1;
 	i->boot_us = r->boot_us;
 	i->booted_ns = clock_ns();
 	i->reason[0] = '\0';
 	i->state = IMAGE_READY;
+}
+
+/* One whose record was written by a version that knew no networks. */
+static void note_network(struct vmmd *v, struct image *i, const struct boot_result *r)
+{
+	struct err err;
+	if (i->r.network == r->network)
+		return;
+	i->r.network = r->network;
+	if (state_put_image(v->state, &i->r, &err) < 0)
+		log_warn("image %s: %s", i->r.name, err.text);
+}
+
+static void reload_free(struct reload *l)
+{
+	sock_close(&l->job.fd);
+	free(l);
 }
 
 /* A ready image that could not be booted anew goes on with the snapshot that it has. */
@@ -92,25 +113,27 @@ static void rebooted(void *ctx, const struct boot_result *result, const struct e
 	struct vmmd *v = l->v;
 	struct image *i = l->image;
 
-	free(l);
 	i->boot = NULL;
 	i->loading = NULL;
+	if (!err)
+		take_snapshot(i, result, &l->job.fd);
+	reload_free(l);
 	if (err) {
 		reload_failed(v, i, err);
 		return;
 	}
-	take_snapshot(i, result);
+	note_network(v, i, result);
 	log_info("image %s is ready again (%u us)", i->r.name, i->boot_us);
 	tell_waiters(v, i, NULL);
 	images_boot_all(v);
 }
 
 /* A foreign image is read again, which is done at once. */
-static void reread(struct reload *l, int file)
+static void reread(struct reload *l)
 {
 	struct boot_result result;
 	struct err err;
-	int rc = foreign_load(file, l->image->r.memory_mib, &result, &err);
+	int rc = foreign_load(l->job.fd, l->image->r.memory_mib, &result, &err);
 	rebooted(l, rc < 0 ? NULL : &result, rc < 0 ? &err : NULL);
 }
 
@@ -119,30 +142,26 @@ static void reloaded(struct store_job *job)
 	struct reload *l = job->ctx;
 	struct image *i = l->image;
 	struct err err;
-	int file = job->fd;
 
 	if (!i || l->v->ending) {
-		sock_close(&file);
-		free(l);
+		reload_free(l);
 		return;
 	}
 	if (!job->failed && i->r.kind != IMAGE_PPCE) {
-		reread(l, file);
-		sock_close(&file);
+		reread(l);
 		return;
 	}
 	if (job->failed)
 		err = job->err;
 	else
-		i->boot = boot_start(l->v, i->r.name, file, rebooted, l, &err);
-	sock_close(&file);
+		i->boot = boot_start(l->v, i->r.name, job->fd, rebooted, l, &err);
 	if (i->boot) {
 		i->state = i->state == IMAGE_READY ? IMAGE_READY : IMAGE_BOOTING;
 		return;
 	}
 	struct vmmd *v = l->v;
 	i->loading = NULL;
-	free(l);
+	reload_free(l);
 	reload_failed(v, i, &err);
 }
 
@@ -170,7 +189,7 @@ static void stop_reload(struct image *i)
 	struct reload *l = i->loading ? i->loading->ctx : NULL;
 	if (i->boot) {
 		boot_cancel(i->boot);
-		free(l);
+		reload_free(l);
 	} else if (l) {
 		l->image = NULL;
 	}
@@ -256,7 +275,7 @@ static struct image *insert(struct vmmd *v, const struct image_record *r)
 	if (!i)
 		return NULL;
 	i->r = *r;
-	i->snapshot = -1;
+	i->snapshot = i->file = -1;
 	STAILQ_INIT(&i->waiters);
 	TAILQ_FOREACH (next, &v->images.list, link)
 		if (strcmp(next->r.name, r->name) > 0)
@@ -277,6 +296,7 @@ static void discard(struct vmmd *v, struct image *i)
 	v->images.count--;
 	tell_waiters(v, i, &err);
 	sock_close(&i->snapshot);
+	sock_close(&i->file);
 	free(i);
 }
 
@@ -394,7 +414,7 @@ static void install(struct image_add *a, const struct image_record *r, const str
 	memcpy(old, i->r.digest, sizeof old);
 	stop_reload(i);
 	i->r = *r;
-	take_snapshot(i, result);
+	take_snapshot(i, result, &a->job.fd);
 	event_add(&v->events, outcome == IMAGE_ADDED ? "image-added" : "image-replaced", r->name, "", "sha256 %s",
 		  r->digest);
 	stop_old(v, i);
@@ -422,6 +442,7 @@ static void booted(void *ctx, const struct boot_result *result, const struct err
 				  .memory_mib = result->memory_mib,
 				  .request_kib = result->request_kib,
 				  .response_kib = result->response_kib,
+				  .network = result->network,
 				  .kind = a->wish.kind };
 	memcpy(r.name, a->wish.name, sizeof r.name);
 	memcpy(r.digest, a->job.digest, sizeof r.digest);
@@ -509,6 +530,11 @@ int image_add(struct vmmd *v, const struct image_wish *wish, image_added_fn *don
 	char program[FOREIGN_PATH_SIZE];
 	if (wish->kind != IMAGE_PPCE && foreign_program(v, program, err) < 0)
 		return -1;
+	const struct image *old = image_find(v, wish->name);
+	if (old && old->r.kind != wish->kind)
+		return err_set(err, ERR_CONFLICT,
+			       "image %s is of kind %s, and its apps are made for that: remove it first", wish->name,
+			       image_kind_name(old->r.kind));
 	LIST_FOREACH (a, &v->images.adds, link)
 		if (strcmp(a->wish.name, wish->name) == 0)
 			return err_set(err, ERR_CONFLICT, "image %s is being added already", wish->name);

@@ -41,6 +41,7 @@ struct image_record { /* what the database keeps */
 	char queries[PPCE_QUERIES_SIZE]; /* that its apps may run, joined by commas; empty: they need no store */
 	uint32_t kind;			 /* enum image_kind */
 	char device[SOLO5_DEVICE_SIZE];	 /* IMAGE_SOLO5_HVT: its network device; else empty */
+	uint32_t network;		 /* 1: it can use one */
 };
 
 typedef void image_waiter_fn(struct vmmd *v, void *ctx, const struct err *err); /* err NULL: the image is ready */
@@ -55,6 +56,7 @@ struct image {
 	struct image_record r;
 	enum image_state state;
 	int snapshot; /* sealed; -1 unless IMAGE_READY */
+	int file;     /* what was booted, read-only; -1 unless IMAGE_READY */
 	uint32_t boot_us;
 	uint64_t booted_ns; /* CLOCK_MONOTONIC of the last boot, or of the last try to repeat it */
 	char reason[480];   /* IMAGE_FAILED */

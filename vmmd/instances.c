@@ -13,16 +13,13 @@
 #include "lib/sock.h"
 #include "vmmd/vmmd.h"
 
-#define BOUND_MS 5000
 #define SWEEP_MS 1000
 #define ALONE_NS 60000000000ull /* without a proxy: from then on we idle instances out */
 #define SECOND_NS 1000000000ull
 
-static const struct tender_owner instance_owner;
-
 const char *instance_state_name(enum instance_state state)
 {
-	static const char *const names[] = { "starting", "running", "ending" };
+	static const char *const names[] = { "starting", "starting", "running", "ending" };
 	return names[state];
 }
 
@@ -43,7 +40,7 @@ struct instance *instance_find(struct vmmd *v, const char *uuid)
 	return NULL;
 }
 
-/* --- start ------------------------------------------------------------------------------------------------------ */
+/* --- before and at the start ------------------------------------------------------------------------------------- */
 
 static int check_label(struct vmmd *v, const char *text, struct err *err)
 {
@@ -76,67 +73,7 @@ int instance_check(struct vmmd *v, const struct app *app, const char *label, con
 	return 0;
 }
 
-static int make_channel(int pair[2], struct err *err)
-{
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_errno(err, ERR_UNAVAILABLE, "no channel can be made");
-	sock_set_nonblocking(pair[0]); /* the proxy's end */
-	return 0;
-}
-
-static uint32_t reset_mode(const struct app *app)
-{
-	if (app->r.lifetime != LIFETIME_REQUEST)
-		return CONTROL_RESET_NONE;
-	return app->r.discard ? CONTROL_RESET_DISCARD : CONTROL_RESET_PRISTINE;
-}
-
-/* A shell, or a new process: the order to bind waits in its socket until the VM is there. */
-static int take_tender(struct vmmd *v, struct instance *i, struct err *err)
-{
-	i->tender = shells_take(v);
-	i->from_shell = i->tender != NULL;
-	if (i->from_shell) {
-		tender_give(i->tender, &instance_owner, i);
-		return 0;
-	}
-	i->tender = tender_spawn(v, &instance_owner, i, err);
-	if (!i->tender)
-		return -1;
-	i->spawn_us = i->tender->spawn_us;
-	return 0;
-}
-
-/* `store`: the tender's end of the socket to the store, or -1. */
-static int bind_tender(struct instance *i, int channel, int store, struct err *err)
-{
-	struct control_message m = { .type = CONTROL_BIND, .reset = reset_mode(i->app) };
-	const int fds[] = { i->app->image->snapshot, channel, store };
-	memcpy(m.uuid, i->uuid, sizeof m.uuid);
-	tender_deadline(i->tender, BOUND_MS, "binding the instance");
-	return tender_send(i->tender, &m, fds, store >= 0 ? 3 : 2, err);
-}
-
-/* A shell may have died a moment ago, which shows when it takes no order: then the next one. */
-static int take_and_bind(struct vmmd *v, struct instance *i, int channel, int store, struct err *err)
-{
-	for (;;) {
-		if (take_tender(v, i, err) < 0)
-			return -1;
-		if (bind_tender(i, channel, store, err) == 0)
-			break;
-		tender_give(i->tender, &tender_nobody, NULL);
-		if (!i->from_shell)
-			return -1;
-	}
-	if (i->from_shell)
-		v->metrics.starts_shell++;
-	else
-		v->metrics.starts_cold++;
-	return 0;
-}
-
-static void insert(struct vmmd *v, struct instance *i)
+void instance_insert(struct vmmd *v, struct instance *i)
 {
 	LIST_INSERT_HEAD(&v->instances.buckets[bucket_of(i->uuid)], i, bucket);
 	LIST_INSERT_HEAD(&i->app->instances, i, app_link);
@@ -145,62 +82,12 @@ static void insert(struct vmmd *v, struct instance *i)
 	i->app->nliving++;
 }
 
-static struct instance *prepare(struct app *app, const char *label, const char *owner)
+int instance_make_channel(int pair[2], struct err *err)
 {
-	struct instance *i = calloc(1, sizeof *i);
-	if (!i)
-		return NULL;
-	i->app = app;
-	i->held = -1;
-	i->slot = TAINT_NONE;
-	i->started_ns = clock_ns();
-	uuid_new(i->uuid);
-	memcpy(i->digest, app->image->r.digest, sizeof i->digest);
-	snprintf(i->label, sizeof i->label, "%s", label);
-	snprintf(i->owner, sizeof i->owner, "%s", owner);
-	return i;
-}
-
-/* With a socket to the store where the image lists queries. */
-static int attach_and_bind(struct vmmd *v, struct instance *i, int channel, struct err *err)
-{
-	const char *queries = i->app->image->r.queries;
-	int store = *queries ? attach_instance(v, i, queries, err) : -1;
-
-	if (*queries && store < 0)
-		return -1;
-	int rc = take_and_bind(v, i, channel, store, err);
-	sock_close(&store);
-	if (rc < 0)
-		attach_release(v, i);
-	return rc;
-}
-
-struct instance *instance_start(struct vmmd *v, struct app *app, const char *label, const char *owner, uint64_t id,
-				struct err *err)
-{
-	int pair[2];
-	struct instance *i = prepare(app, label, owner);
-	if (!i) {
-		err_set(err, ERR_INTERNAL, "out of memory");
-		return NULL;
-	}
-	if (make_channel(pair, err) < 0) {
-		free(i);
-		return NULL;
-	}
-	int rc = attach_and_bind(v, i, pair[1], err);
-	sock_close(&pair[1]);
-	if (rc < 0) {
-		sock_close(&pair[0]);
-		free(i);
-		return NULL;
-	}
-	insert(v, i);
-	route_instance(v, i, id, pair[0]);
-	event_add(&v->events, "instance-started", app->r.name, i->uuid, "%s%s%s, %s", i->label,
-		  *i->owner ? ", for " : "", i->owner, i->from_shell ? "from a shell" : "with nothing made ahead");
-	return i;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(err, ERR_UNAVAILABLE, "no channel can be made");
+	sock_set_nonblocking(pair[0]); /* the proxy's end */
+	return 0;
 }
 
 int instance_rechannel(struct instance *i)
@@ -211,7 +98,7 @@ int instance_rechannel(struct instance *i)
 
 	if (i->state == INSTANCE_ENDING)
 		return -1;
-	if (make_channel(pair, &err) < 0) {
+	if (instance_make_channel(pair, &err) < 0) {
 		instance_stop(i, "%s", err.text);
 		return -1;
 	}
@@ -230,6 +117,13 @@ static void tell_started(struct instance *i, const struct err *err)
 	i->started = NULL;
 	if (fn)
 		fn(i->started_ctx, i, err);
+}
+
+void instance_running(struct instance *i)
+{
+	i->state = INSTANCE_RUNNING;
+	tender_deadline(i->tender, 0, NULL);
+	tell_started(i, NULL);
 }
 
 void instance_stop(struct instance *i, const char *fmt, ...)
@@ -290,11 +184,9 @@ static void on_message(struct tender *t, const struct control_message *m)
 	case CONTROL_BOUND:
 		if (i->state != INSTANCE_BINDING)
 			break;
-		i->state = INSTANCE_RUNNING;
 		i->bind_us = m->bind_us;
 		histogram_add(&t->v->metrics.bind, m->bind_us);
-		tender_deadline(t, 0, NULL);
-		tell_started(i, NULL);
+		instance_running(i);
 		return;
 	case CONTROL_LOG:
 		take_log(i, m);
@@ -316,15 +208,26 @@ static void note_end(struct vmmd *v, struct instance *i, bool orderly)
 	event_add(&v->events, orderly ? "instance-ended" : "instance-failed", i->app->r.name, i->uuid, "%s", reason);
 }
 
-static void forget(struct vmmd *v, struct instance *i)
+void instance_failed(struct vmmd *v, struct instance *i, const struct err *err)
+{
+	route_refuse(v, &i->asked, err);
+	tell_started(i, err);
+}
+
+void instance_forget(struct vmmd *v, struct instance *i)
 {
 	struct app *app = i->app;
+	if (i->gone)
+		i->gone(i->gone_ctx);
 	LIST_REMOVE(i, bucket);
 	LIST_REMOVE(i, app_link);
 	v->instances.count--;
 	app->ninstances--;
 	sock_close(&i->held);
 	attach_release(v, i);
+	network_release(v, i);
+	foreign_release(i);
+	free(i->net);
 	free(i);
 	app_release(app);
 }
@@ -340,31 +243,33 @@ static void on_ended(struct tender *t)
 		i->state = INSTANCE_ENDING;
 		i->app->nliving--;
 	}
-	route_gone(v, i, t->reason);
+	if (i->announced)
+		route_gone(v, i, t->reason);
 	note_end(v, i, orderly);
 	err_set(&err, ERR_BAD_GATEWAY, "the instance did not start: %s", t->reason);
-	tell_started(i, &err);
-	if (i->gone)
-		i->gone(i->gone_ctx);
-	forget(v, i);
+	instance_failed(v, i, &err);
+	instance_forget(v, i);
 }
 
-static const struct tender_owner instance_owner = { on_message, on_ended };
+const struct tender_owner instance_owner = { on_message, on_ended };
 
 /* --- the backstop: the proxy ends instances by age and idleness; this is for when it does not --------------------- */
 
 static void sweep_one(struct instance *i, uint64_t now, bool alone)
 {
 	const struct app_record *r = &i->app->r;
+	if (i->state == INSTANCE_WAITING)
+		return;
 	uint64_t used = i->tender->stats->last_used_ns;
 
+	tender_tick(i->tender);
 	if (i->state != INSTANCE_RUNNING)
 		return;
 	if (used < i->started_ns || used > now) /* not used yet, or nonsense */
 		used = i->started_ns;
 	if (r->max_age_s && now - i->started_ns > 2ull * r->max_age_s * SECOND_NS)
 		instance_stop(i, "older than twice max_age");
-	else if (alone && r->idle_s && now - used > r->idle_s * SECOND_NS)
+	else if (alone && r->idle_s && !i->keep && now - used > r->idle_s * SECOND_NS)
 		instance_stop(i, "idle, and no proxy is connected");
 }
 
@@ -397,9 +302,7 @@ void instances_end(struct vmmd *v)
 		struct instance *i;
 		while ((i = LIST_FIRST(&v->instances.buckets[b]))) {
 			tell_started(i, &err);
-			if (i->gone)
-				i->gone(i->gone_ctx);
-			forget(v, i);
+			instance_forget(v, i);
 		}
 	}
 }

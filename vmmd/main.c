@@ -120,7 +120,7 @@ static int start(struct daemon *d, struct err *err)
 	if (!v->state || images_load(v, err) < 0 || apps_load(v, err) < 0)
 		return -1;
 	instances_init(v);
-	if (attach_start(v, err) < 0)
+	if (attach_start(v, err) < 0 || network_start(v, err) < 0)
 		return -1;
 	shells_init(v);
 	images_boot_all(v);
@@ -150,6 +150,7 @@ static void end(struct daemon *d)
 	images_end(v);
 	instances_end(v);
 	attach_end(v);
+	network_end(v);
 	uv_close((uv_handle_t *)&d->term, NULL);
 	uv_close((uv_handle_t *)&d->interrupt, NULL);
 	uv_timer_start(&d->grace, on_grace_over, GRACE_MS, 0);

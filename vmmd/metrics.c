@@ -37,6 +37,17 @@ static void put(struct buf *out, const char *type, const char *name, const char 
 		   name, (unsigned long long)value);
 }
 
+/* A counter in two parts. */
+static void put_pair(struct buf *out, const char *name, const char *help, const char *key, const char *first,
+		     uint64_t nfirst, const char *second, uint64_t nsecond)
+{
+	buf_printf(out,
+		   "# HELP ppce_vmmd_%s %s\n# TYPE ppce_vmmd_%s counter\nppce_vmmd_%s{%s=\"%s\"} %llu\n"
+		   "ppce_vmmd_%s{%s=\"%s\"} %llu\n",
+		   name, help, name, name, key, first, (unsigned long long)nfirst, name, key, second,
+		   (unsigned long long)nsecond);
+}
+
 static void put_gauges(const struct vmmd *v, struct buf *out)
 {
 	put(out, "gauge", "instances", "Instances, including those that are ending.", v->instances.count);
@@ -47,16 +58,20 @@ static void put_gauges(const struct vmmd *v, struct buf *out)
 	put(out, "gauge", "apps", "Apps.", v->apps.count);
 	put(out, "gauge", "store_connected", "1 while the store is connected.", attach_connected(v) ? 1 : 0);
 	put(out, "gauge", "store_slots", "Slots of the taint table that are not free.", TAINT_SLOTS - v->attach.nfree);
+	put(out, "gauge", "network_connected", "1 while ppce-net is connected.", network_connected(v) ? 1 : 0);
+	put(out, "gauge", "taps", "Taps that instances have.", v->network.taps);
+	put(out, "gauge", "taps_asked", "Taps that instances wait for.", v->network.asked);
 	put(out, "gauge", "proxy_connected", "1 while a proxy is connected.", v->route.peer ? 1 : 0);
 }
 
 static void put_counters(const struct metrics *m, struct buf *out)
 {
-	buf_printf(out,
-		   "# HELP ppce_vmmd_starts_total Instances started, from a shell or with nothing made ahead.\n"
-		   "# TYPE ppce_vmmd_starts_total counter\nppce_vmmd_starts_total{from=\"shell\"} %llu\n"
-		   "ppce_vmmd_starts_total{from=\"nothing\"} %llu\n",
-		   (unsigned long long)m->starts_shell, (unsigned long long)m->starts_cold);
+	put_pair(out, "starts_total", "Instances started, from a shell or with nothing made ahead.", "from", "shell",
+		 m->starts_shell, "nothing", m->starts_cold);
+	put_pair(out, "starts_by_mode_total", "Instances started, from the snapshot or by booting the image anew.",
+		 "start", "restore", m->starts_restore, "boot", m->starts_boot);
+	put_pair(out, "taps_total", "Taps that instances got, made ahead or for them.", "from", "pool", m->taps_pool,
+		 "nothing", m->taps_fresh);
 	put(out, "counter", "ends_total", "Instances ended.", m->ends);
 	put(out, "counter", "failures_total", "Instances that ended by a failure of their own.", m->ends_failed);
 	put(out, "counter", "refused_total", "Questions for an instance that were refused.", m->refused);
@@ -77,6 +92,8 @@ void metrics_write(void *vmmd, struct buf *out)
 	put_histogram(out, "spawn", "Starting a tender process.", &m->spawn);
 	put_histogram(out, "create", "From a tender's start to its empty VM, as it says.", &m->create);
 	put_histogram(out, "bind", "Cloning the snapshot, as the tender says.", &m->bind);
+	put_histogram(out, "tap", "A tap, from the question to the answer, as ppce-net says.", &m->tap);
 	put_histogram(out, "boot", "Booting an image, as the tender says.", &m->boot);
-	put_histogram(out, "need", "From reading a question to sending the channel.", &m->need);
+	put_histogram(out, "need", "From reading a question to sending the channel, with a tap if it needs one.",
+		      &m->need);
 }

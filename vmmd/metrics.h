@@ -19,7 +19,10 @@ struct histogram {
 struct metrics {
 	struct histogram spawn, create, bind, boot;
 	struct histogram need; /* from reading a proxy's question to sending the channel */
+	struct histogram tap;  /* ppce-net's time for one, as it says */
 	uint64_t starts_shell, starts_cold;
+	uint64_t starts_restore, starts_boot;
+	uint64_t taps_pool, taps_fresh;
 	uint64_t ends, ends_failed; /* failed: ended by itself, not on our or its own orderly wish */
 	uint64_t refused;
 	uint64_t boots_failed;

@@ -4,10 +4,7 @@
  * configuration enables the network, and again and again while there is nobody. When the connection ends, or one tap is
  * lost, the instances that have taps from it end. A tap goes back when its instance's process has been reaped.
  *
- * Which sinks an instance gets is decided here, at its start, for its whole life (its label never rises, because requests
- * for apps with sinks carry TICKET_FIXED). A sink is granted if both hold:
- *   R6 (flow_egress)       what the instance holds may go there: L(instance) <= label of the sink
- *   R2 (flow_read, fixed)  what the sink says back may be read: its `returns` (default: its label) <= L(instance)
+ * Which sinks an instance gets is decided at its start for its whole life (vmmd/sinks.h).
  */
 #ifndef VMMD_NETWORK_H
 #define VMMD_NETWORK_H
@@ -24,6 +21,7 @@
 struct vmmd;
 struct instance;
 struct network_question; /* to ppce-net, not answered yet */
+struct network_waiting;	 /* a message that the socket had no room for */
 
 struct network {
 	int fd; /* -1: not connected */
@@ -31,7 +29,19 @@ struct network {
 	uv_timer_t retry;
 	bool missing_logged;
 	uint64_t last_id;
+	unsigned asked, taps; /* questions without an answer; taps that instances have */
 	LIST_HEAD(, network_question) questions;
+	STAILQ_HEAD(, network_waiting) queue;
+};
+
+/* Of an instance with a tap: one allocation more, which the others do not make. */
+struct instance_net {
+	struct network_question *question; /* until it is answered */
+	bool held;			   /* ppce-net has lent it a tap, which is to be given back */
+	bool from_pool;
+	uint32_t ipv4, flow_s; /* of NET_TAKEN; 0 before */
+	char name[NET_IFNAME_SIZE];
+	char sinks[NET_SINKS_SIZE]; /* granted */
 };
 
 /* What ppce-net answered. `tap`: descriptor of NET_TAKE, the receiver's; -1 for NET_TAKE_NAMED. */
@@ -47,18 +57,18 @@ struct network_wish {
 	char sinks[NET_SINKS_SIZE]; /* of network_grant() */
 };
 
-/* Called once, never from within network_take(): exactly one of tap and err is non-NULL. */
+/* Called once, never from within network_take(), and not at all after network_release(): exactly one of tap and err is
+ * non-NULL. It may free the instance. */
 typedef void network_taken_fn(struct instance *i, const struct network_tap *tap, const struct err *err);
 
 /* Begins to connect; does nothing where the network is not enabled. */
 int network_start(struct vmmd *v, struct err *err);
 void network_end(struct vmmd *v); /* outstanding questions are forgotten without an answer */
 bool network_connected(const struct vmmd *v);
-/* Those of the sinks in `wanted` ("a,b") that an instance at `label` (canonical) may have, into out ("a"); those that it may
+/* Those of the app's sinks that this instance may have by its label (vmmd/sinks.h), into i->net->sinks; those that it may
  * not have are named in an event. ERR_CONFIG: a name that the configuration does not have. */
-int network_grant(struct vmmd *v, const char *app, const char *wanted, const char *label, char out[NET_SINKS_SIZE],
-		  struct err *err);
-/* Asks for a tap. ERR_UNAVAILABLE: no connection. */
+int network_grant(struct vmmd *v, struct instance *i, const char *wanted, struct err *err);
+/* Asks for a tap; i->net is there. ERR_UNAVAILABLE: no connection. */
 int network_take(struct vmmd *v, struct instance *i, const struct network_wish *wish, network_taken_fn *done,
 		 struct err *err);
 /* The instance's process is gone, or never came to be: gives its tap back, or forgets the question. */

@@ -33,9 +33,6 @@ void rest_instance_stop(struct rest_call *call);
 
 /* Label text of a body's member `key` in canonical form; empty when absent. */
 int rest_label(struct vmmd *v, const json_t *body, const char *key, char out[PPCE_LABEL_SIZE], struct err *err);
-/* The member `key`, which must be one of `words`; its index, or `fallback` when absent. */
-int rest_word(const json_t *body, const char *key, const char *const *words, uint32_t fallback, uint32_t *out,
-	      struct err *err);
 /* An unsigned decimal of the query string; `fallback` when absent. */
 int rest_query_number(const struct rest_call *call, const char *key, uint64_t max, uint64_t fallback, uint64_t *out,
 		      struct err *err);

@@ -18,12 +18,12 @@ static json_t *names_json(const char *list)
 static json_t *image_json(const struct image *i)
 {
 	const struct image_record *r = &i->r;
-	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:o, s:I, s:s}", "name", r->name,
-			      "kind", image_kind_name(r->kind), "digest", r->digest, "label", r->label, "added", (json_int_t)r->added, "bytes",
-			      (json_int_t)r->bytes, "manifest_name", r->manifest_name, "memory_mib",
-			      (json_int_t)r->memory_mib, "request_kib", (json_int_t)r->request_kib, "response_kib",
-			      (json_int_t)r->response_kib, "queries", names_json(r->queries), "boot_us",
-			      (json_int_t)i->boot_us, "state", image_state_name(i->state));
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:o, s:I, s:s, s:b}", "name", r->name,
+			      "kind", image_kind_name(r->kind), "digest", r->digest, "label", r->label, "added",
+			      (json_int_t)r->added, "bytes", (json_int_t)r->bytes, "manifest_name", r->manifest_name,
+			      "memory_mib", (json_int_t)r->memory_mib, "request_kib", (json_int_t)r->request_kib,
+			      "response_kib", (json_int_t)r->response_kib, "queries", names_json(r->queries), "boot_us",
+			      (json_int_t)i->boot_us, "state", image_state_name(i->state), "network", (int)r->network);
 	if (j && r->kind != IMAGE_PPCE)
 		json_object_set_new(j, "device", json_string(r->device));
 	if (j && i->state == IMAGE_FAILED)
@@ -44,7 +44,7 @@ static int decode_kind(const json_t *body, struct image_wish *w, struct err *err
 {
 	static const char *const kinds[] = { "ppce", "solo5-hvt", NULL };
 	long long memory;
-	if (rest_word(body, "kind", kinds, IMAGE_PPCE, &w->kind, err) < 0 ||
+	if (json_get_word(body, "kind", kinds, IMAGE_PPCE, &w->kind, err) < 0 ||
 	    json_get_int(body, "memory_mib", PPCE_MEMORY_MIB_MIN, PPCE_MEMORY_MIB_MAX, FOREIGN_MEMORY_MIB, &memory,
 			 err) < 0)
 		return -1;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,14 +28,39 @@ static void add_stats(json_t *j, const struct instance *i, uint64_t now)
 		json_object_set_new(j, "idle_s", json_null());
 }
 
+/* "" for each that it does not have. */
+static void add_network(json_t *j, const struct instance *i)
+{
+	const struct instance_net *net = i->net;
+	char address[32] = "";
+	if (net && net->ipv4)
+		snprintf(address, sizeof address, "%u.%u.%u.%u:%u", net->ipv4 >> 24, net->ipv4 >> 16 & 255,
+			 net->ipv4 >> 8 & 255, net->ipv4 & 255, i->app->r.port);
+	json_object_set_new(j, "transport", json_string(app_transport_name(i->app->r.transport)));
+	json_object_set_new(j, "address", json_string(address));
+	json_object_set_new(j, "sinks", json_string(net ? net->sinks : ""));
+	json_object_set_new(j, "tap", json_string(net ? net->name : ""));
+	json_object_set_new(j, "tap_from_pool", net && net->ipv4 ? json_boolean(net->from_pool) : json_null());
+}
+
+static const char *backend_name(const struct vmmd *v, const struct instance *i)
+{
+	return i->external ? "solo5-hvt" : v->tenders.kvm ? "kvm" : "process";
+}
+
+static const char *isolation_name(const struct vmmd *v, const struct instance *i)
+{
+	return i->external ? "solo5-hvt" : v->tenders.kvm ? "vm" : "process";
+}
+
 static json_t *instance_json(struct vmmd *v, const struct instance *i)
 {
 	uint64_t now = clock_ns();
-	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "uuid", i->uuid, "app",
-			      i->app->r.name, "image", i->app->r.image, "digest", i->digest, "label", i->label, "owner",
-			      i->owner, "lifetime", app_lifetime_name(i->app->r.lifetime), "state",
-			      instance_state_name(i->state), "backend", v->tenders.kvm ? "kvm" : "process", "isolation",
-			      v->tenders.kvm ? "vm" : "process");
+	json_t *j =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "uuid", i->uuid, "app", i->app->r.name,
+			  "image", i->app->r.image, "digest", i->digest, "label", i->label, "owner", i->owner,
+			  "lifetime", app_lifetime_name(i->app->r.lifetime), "state", instance_state_name(i->state),
+			  "backend", backend_name(v, i), "isolation", isolation_name(v, i));
 	if (!j)
 		return NULL;
 	set_number(j, "pid", (uint64_t)i->tender->pid);
@@ -43,7 +69,11 @@ static json_t *instance_json(struct vmmd *v, const struct instance *i)
 	set_number(j, "create_us", i->create_us);
 	set_number(j, "bind_us", i->bind_us);
 	json_object_set_new(j, "from_shell", json_boolean(i->from_shell));
-	add_stats(j, i, now);
+	json_object_set_new(j, "start", json_string(app_start_name(i->app->r.boot)));
+	json_object_set_new(j, "keep", json_boolean(i->keep));
+	add_network(j, i);
+	if (!i->external) /* else only the proxy sees its requests */
+		add_stats(j, i, now);
 	return j;
 }
 
@@ -73,12 +103,8 @@ static int start_now(struct vmmd *v, const struct start *s, struct err *err)
 	const char *label = *s->label ? s->label : *app->image->r.label ? app->image->r.label : v->bottom;
 	if (instance_check(v, app, label, s->owner, err) < 0)
 		return -1;
-	struct instance *i = instance_start(v, app, label, s->owner, 0, err);
-	if (!i)
-		return -1;
-	i->started = started;
-	i->started_ctx = s->call;
-	return 0;
+	struct instance_wish wish = { .label = label, .owner = s->owner, .started = started, .started_ctx = s->call };
+	return instance_start(v, app, &wish, err) ? 0 : -1;
 }
 
 static void on_image(struct vmmd *v, void *ctx, const struct err *why)

@@ -150,8 +150,17 @@ void route_gone(struct vmmd *v, const struct instance *i, const char *reason)
 	post(v, &m, -1);
 }
 
-void route_instance(struct vmmd *v, struct instance *i, uint64_t id, int channel)
+/* The id to answer with, 0 if nobody waits for it; it is answered from now on. */
+static uint64_t take_question(const struct vmmd *v, struct route_question *asked)
 {
+	uint64_t id = asked->generation == v->route.generation ? asked->id : 0;
+	asked->id = 0;
+	return id;
+}
+
+void route_instance(struct vmmd *v, struct instance *i, int channel)
+{
+	uint64_t id = take_question(v, &i->asked);
 	if (!route_connected(v)) {
 		sock_close(&i->held);
 		i->held = channel;
@@ -166,6 +175,11 @@ void route_instance(struct vmmd *v, struct instance *i, uint64_t id, int channel
 		.create_us = i->create_us,
 		.bind_us = i->bind_us,
 		.from_shell = i->from_shell,
+		.keep = i->keep,
+		.foreign = i->external,
+		.ipv4 = i->net ? i->net->ipv4 : 0,
+		.port = i->net ? i->app->r.port : 0,
+		.flow_s = i->net ? i->net->flow_s : 0,
 	};
 	app_describe(v, i->app, &m);
 	memcpy(m.label, i->label, sizeof m.label);
@@ -183,6 +197,13 @@ static void refuse(struct vmmd *v, uint64_t id, const struct err *err)
 	text_visible(m.reason, sizeof m.reason, err->text);
 	v->metrics.refused++;
 	post(v, &m, -1);
+}
+
+void route_refuse(struct vmmd *v, struct route_question *asked, const struct err *err)
+{
+	uint64_t id = take_question(v, asked);
+	if (id)
+		refuse(v, id, err);
 }
 
 /* --- questions --------------------------------------------------------------------------------------------------- */
@@ -206,7 +227,9 @@ static int park(struct vmmd *v, struct image *image, const struct routing_messag
 
 static int start_needed(struct vmmd *v, const struct routing_message *m, struct err *err)
 {
+	struct instance_wish wish = { .label = m->label, .owner = m->owner, .id = m->id };
 	struct app *app = app_find(v, m->app);
+	uint64_t start = clock_ns();
 	if (v->ending)
 		return err_set(err, ERR_UNAVAILABLE, "the daemon ends");
 	if (!app)
@@ -215,17 +238,17 @@ static int start_needed(struct vmmd *v, const struct routing_message *m, struct 
 		return -1;
 	if (app->image->state != IMAGE_READY)
 		return park(v, app->image, m, err);
-	return instance_start(v, app, m->label, m->owner, m->id, err) ? 0 : -1;
+	const struct instance *i = instance_start(v, app, &wish, err);
+	if (i && i->announced)
+		histogram_add(&v->metrics.need, (clock_ns() - start) / 1000);
+	return i ? 0 : -1;
 }
 
 static void on_need(struct vmmd *v, const struct routing_message *m)
 {
 	struct err err;
-	uint64_t start = clock_ns();
 	if (start_needed(v, m, &err) < 0)
 		refuse(v, m->id, &err);
-	else
-		histogram_add(&v->metrics.need, (clock_ns() - start) / 1000);
 }
 
 static void on_image(struct vmmd *v, void *ctx, const struct err *err)
@@ -319,10 +342,12 @@ static void synchronise(struct vmmd *v)
 	TAILQ_FOREACH (app, &v->apps.list, link)
 		route_app(v, app);
 	INSTANCE_FOREACH (v, i) {
-		int fd = i->held >= 0 ? i->held : instance_rechannel(i);
+		if (!i->announced)
+			continue;
+		int fd = i->held >= 0 || i->external ? i->held : instance_rechannel(i);
 		i->held = -1;
-		if (fd >= 0 && i->state != INSTANCE_ENDING)
-			route_instance(v, i, 0, fd);
+		if ((fd >= 0 || i->external) && i->state != INSTANCE_ENDING)
+			route_instance(v, i, fd);
 		else
 			sock_close(&fd);
 	}

@@ -19,6 +19,11 @@ struct app;
 struct instance;
 struct route_peer;
 
+struct route_question {	     /* of a proxy */
+	uint64_t id;	     /* 0: nobody asked, or it is answered */
+	uint64_t generation; /* of the connection it came over */
+};
+
 struct route {
 	int fd;
 	uv_poll_t poll;
@@ -35,7 +40,10 @@ bool route_connected(const struct vmmd *v);
 void route_app(struct vmmd *v, const struct app *app);
 void route_app_gone(struct vmmd *v, const char *name);
 void route_gone(struct vmmd *v, const struct instance *i, const char *reason);
-/* Sends the proxy's end of the channel, which it takes over; held in the instance while no proxy is connected. */
-void route_instance(struct vmmd *v, struct instance *i, uint64_t id, int channel);
+/* Sends the proxy's end of the channel, which it takes over, as the answer to i->asked; held in the instance while no
+ * proxy is connected. */
+void route_instance(struct vmmd *v, struct instance *i, int channel);
+/* Answers a question that is still open; one of a proxy that is gone is dropped. */
+void route_refuse(struct vmmd *v, struct route_question *asked, const struct err *err);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "lib/names.h"
 
-#define STATE_VERSION 2
+#define STATE_VERSION 3
 
 struct state {
 	sqlite3 *db;
@@ -16,14 +16,32 @@ struct state {
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS images (name TEXT PRIMARY KEY, digest TEXT NOT NULL, label TEXT NOT NULL,"
 	" added INTEGER NOT NULL, bytes INTEGER NOT NULL, manifest_name TEXT NOT NULL, memory_mib INTEGER NOT NULL,"
-	" request_kib INTEGER NOT NULL, response_kib INTEGER NOT NULL, queries TEXT NOT NULL DEFAULT '') STRICT;"
+	" request_kib INTEGER NOT NULL, response_kib INTEGER NOT NULL, queries TEXT NOT NULL DEFAULT '',"
+	" network INTEGER NOT NULL DEFAULT 0, kind INTEGER NOT NULL DEFAULT 0, device TEXT NOT NULL DEFAULT '')"
+	" STRICT;"
 	"CREATE TABLE IF NOT EXISTS apps (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images (name),"
 	" lifetime INTEGER NOT NULL, discard INTEGER NOT NULL, max_instances INTEGER NOT NULL, idle_s INTEGER NOT NULL,"
-	" max_age_s INTEGER NOT NULL, max_requests INTEGER NOT NULL, deadline_ms INTEGER NOT NULL) STRICT;"
-	"PRAGMA user_version = 2;";
+	" max_age_s INTEGER NOT NULL, max_requests INTEGER NOT NULL, deadline_ms INTEGER NOT NULL,"
+	" transport INTEGER NOT NULL DEFAULT 0, port INTEGER NOT NULL DEFAULT 0, sinks TEXT NOT NULL DEFAULT '',"
+	" boot INTEGER NOT NULL DEFAULT 0, no_shells INTEGER NOT NULL DEFAULT 0, no_taps INTEGER NOT NULL DEFAULT 0,"
+	" args TEXT NOT NULL DEFAULT '') STRICT;"
+	"PRAGMA user_version = 3;";
 
 /* Version 1 knew no queries. Its images were built for an older ABI and have to be added again anyway. */
 static const char upgrade_1[] = "ALTER TABLE images ADD COLUMN queries TEXT NOT NULL DEFAULT ''";
+
+/* Version 2 knew no networks: its apps go on over channels, and whether an image can use a network is seen when it is booted
+ * after the start. */
+static const char upgrade_2[] = "ALTER TABLE images ADD COLUMN network INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE images ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE images ADD COLUMN device TEXT NOT NULL DEFAULT '';"
+				"ALTER TABLE apps ADD COLUMN args TEXT NOT NULL DEFAULT '';"
+				"ALTER TABLE apps ADD COLUMN transport INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE apps ADD COLUMN port INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE apps ADD COLUMN sinks TEXT NOT NULL DEFAULT '';"
+				"ALTER TABLE apps ADD COLUMN boot INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE apps ADD COLUMN no_shells INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE apps ADD COLUMN no_taps INTEGER NOT NULL DEFAULT 0;";
 
 static int fault(struct state *s, struct err *err, const char *what)
 {
@@ -43,6 +61,16 @@ static int read_version(struct state *s, int *version, struct err *err)
 	return 0;
 }
 
+/* From each version to the next; 0 is a new file. */
+static int upgrade(struct state *s, int version, struct err *err)
+{
+	static const char *const steps[STATE_VERSION] = { [1] = upgrade_1, [2] = upgrade_2 };
+	for (; version > 0 && version < STATE_VERSION; version++)
+		if (sqlite3_exec(s->db, steps[version], NULL, NULL, NULL) != SQLITE_OK)
+			return fault(s, err, "its tables cannot be brought up to date");
+	return 0;
+}
+
 static int prepare_schema(struct state *s, struct err *err)
 {
 	int version = 0;
@@ -57,8 +85,8 @@ static int prepare_schema(struct state *s, struct err *err)
 			 "BEGIN IMMEDIATE",
 			 NULL, NULL, NULL) != SQLITE_OK)
 		return fault(s, err, "cannot be written");
-	if (version == 1 && sqlite3_exec(s->db, upgrade_1, NULL, NULL, NULL) != SQLITE_OK)
-		return fault(s, err, "its tables cannot be brought up to date");
+	if (upgrade(s, version, err) < 0)
+		return -1;
 	if (sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		return fault(s, err, "its tables cannot be made");
@@ -127,7 +155,10 @@ static bool read_image(sqlite3_stmt *q, struct image_record *r)
 	       get_number(q, 6, PPCE_MEMORY_MIB_MIN, PPCE_MEMORY_MIB_MAX, &r->memory_mib) &&
 	       get_number(q, 7, 1, PPCE_REQUEST_BYTES_MAX / 1024, &r->request_kib) &&
 	       get_number(q, 8, 1, PPCE_RESPONSE_BYTES_MAX / 1024, &r->response_kib) &&
-	       get_text(q, 9, r->queries, sizeof r->queries) && queries_valid(r->queries);
+	       get_text(q, 9, r->queries, sizeof r->queries) && queries_valid(r->queries) &&
+	       get_number(q, 10, 0, 1, &r->network) && get_number(q, 11, IMAGE_PPCE, IMAGE_SOLO5_HVT, &r->kind) &&
+	       get_text(q, 12, r->device, sizeof r->device) &&
+	       (r->kind == IMAGE_PPCE ? !r->device[0] : solo5_device_valid(r->device));
 }
 
 static bool read_app(sqlite3_stmt *q, struct app_record *r)
@@ -138,7 +169,12 @@ static bool read_app(sqlite3_stmt *q, struct app_record *r)
 	       get_number(q, 2, LIFETIME_CLASS, LIFETIME_REQUEST, &r->lifetime) &&
 	       get_number(q, 3, 0, 1, &r->discard) && get_number(q, 4, 1, APP_INSTANCES_MAX, &r->max_instances) &&
 	       get_number(q, 5, 0, UINT32_MAX, &r->idle_s) && get_number(q, 6, 0, UINT32_MAX, &r->max_age_s) &&
-	       get_number(q, 7, 0, UINT32_MAX, &r->max_requests) && get_number(q, 8, 0, 3600000, &r->deadline_ms);
+	       get_number(q, 7, 0, UINT32_MAX, &r->max_requests) && get_number(q, 8, 0, 3600000, &r->deadline_ms) &&
+	       get_number(q, 9, TRANSPORT_CHANNEL, TRANSPORT_TAP, &r->transport) &&
+	       get_number(q, 10, 0, 65535, &r->port) && (r->port != 0) == (r->transport == TRANSPORT_TAP) &&
+	       get_text(q, 11, r->sinks, sizeof r->sinks) && get_number(q, 12, 0, 1, &r->boot) &&
+	       get_number(q, 13, 0, 1, &r->no_shells) && get_number(q, 14, 0, 1, &r->no_taps) &&
+	       get_text(q, 15, r->args, sizeof r->args) && foreign_args_check(r->args, NULL) == 0;
 }
 
 /* Calls `row` for every row of the query. */
@@ -175,7 +211,7 @@ int state_images(struct state *s, state_image_fn *fn, void *ctx, struct err *err
 	struct image_call call = { fn, ctx };
 	return each(s,
 		    "SELECT name, digest, label, added, bytes, manifest_name, memory_mib, request_kib, response_kib, "
-		    "queries FROM images ORDER BY name",
+		    "queries, network, kind, device FROM images ORDER BY name",
 		    image_row, &call, err);
 }
 
@@ -199,8 +235,8 @@ int state_apps(struct state *s, state_app_fn *fn, void *ctx, struct err *err)
 	struct app_call call = { fn, ctx };
 	return each(
 		s,
-		"SELECT name, image, lifetime, discard, max_instances, idle_s, max_age_s, max_requests, deadline_ms "
-		"FROM apps ORDER BY name",
+		"SELECT name, image, lifetime, discard, max_instances, idle_s, max_age_s, max_requests, deadline_ms, "
+		"transport, port, sinks, boot, no_shells, no_taps, args FROM apps ORDER BY name",
 		app_row, &call, err);
 }
 
@@ -223,14 +259,17 @@ static sqlite3_stmt *prepare(struct state *s, const char *sql, struct err *err)
 
 int state_put_image(struct state *s, const struct image_record *r, struct err *err)
 {
-	sqlite3_stmt *q =
-		prepare(s,
-			"INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-			"digest = excluded.digest, label = excluded.label, added = excluded.added, "
-			"bytes = excluded.bytes, manifest_name = excluded.manifest_name, memory_mib = "
-			"excluded.memory_mib, request_kib = excluded.request_kib, response_kib = "
-			"excluded.response_kib, queries = excluded.queries",
-			err);
+	sqlite3_stmt *q = prepare(
+		s,
+		"INSERT INTO images (name, digest, label, added, bytes, manifest_name, memory_mib, request_kib, "
+		"response_kib, queries, network, kind, device) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+		"ON CONFLICT (name) DO UPDATE SET "
+		"digest = excluded.digest, label = excluded.label, added = excluded.added, "
+		"bytes = excluded.bytes, manifest_name = excluded.manifest_name, memory_mib = "
+		"excluded.memory_mib, request_kib = excluded.request_kib, response_kib = "
+		"excluded.response_kib, queries = excluded.queries, network = excluded.network, kind = excluded.kind, "
+		"device = excluded.device",
+		err);
 	if (!q)
 		return -1;
 	sqlite3_bind_text(q, 1, r->name, -1, SQLITE_STATIC);
@@ -243,20 +282,30 @@ int state_put_image(struct state *s, const struct image_record *r, struct err *e
 	sqlite3_bind_int64(q, 8, r->request_kib);
 	sqlite3_bind_int64(q, 9, r->response_kib);
 	sqlite3_bind_text(q, 10, r->queries, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(q, 11, r->network);
+	sqlite3_bind_int64(q, 12, r->kind);
+	sqlite3_bind_text(q, 13, r->device, -1, SQLITE_STATIC);
 	return finish(s, q, err);
 }
 
 int state_put_app(struct state *s, const struct app_record *r, struct err *err)
 {
-	sqlite3_stmt *q = prepare(s, "INSERT INTO apps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", err);
+	sqlite3_stmt *q = prepare(s,
+				  "INSERT INTO apps (name, image, lifetime, discard, max_instances, idle_s, max_age_s, "
+				  "max_requests, deadline_ms, transport, port, boot, no_shells, no_taps, sinks, args) "
+				  "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+				  err);
 	if (!q)
 		return -1;
 	sqlite3_bind_text(q, 1, r->name, -1, SQLITE_STATIC);
 	sqlite3_bind_text(q, 2, r->image, -1, SQLITE_STATIC);
 	const uint32_t numbers[] = { r->lifetime,  r->discard,	    r->max_instances, r->idle_s,
-				     r->max_age_s, r->max_requests, r->deadline_ms };
-	for (int i = 0; i < 7; i++)
+				     r->max_age_s, r->max_requests, r->deadline_ms,   r->transport,
+				     r->port,	   r->boot,	    r->no_shells,     r->no_taps };
+	for (int i = 0; i < 12; i++)
 		sqlite3_bind_int64(q, 3 + i, numbers[i]);
+	sqlite3_bind_text(q, 15, r->sinks, -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, 16, r->args, -1, SQLITE_STATIC);
 	return finish(s, q, err);
 }
 

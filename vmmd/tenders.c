@@ -27,7 +27,7 @@
 #define MESSAGES_A_TURN 32     /* then other sockets get their turn */
 #define MESSAGES_LAST 256      /* read from one that is dead: more than its socket can hold */
 #define MESSAGES_A_SECOND 2000 /* more is a flood. The tender itself limits its guest far below */
-#define COMMAND_BYTES 4096	       /* PIPE_BUF: taken whole or not at all */
+#define COMMAND_BYTES 4096     /* PIPE_BUF: taken whole or not at all */
 #define CLOSE_MS 1000	       /* from a failure or a closed control socket to its end */
 
 static void nobody_message(struct tender *t, const struct control_message *m)
@@ -413,7 +413,9 @@ static int start_process(struct tender *t, struct err *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, ERR_INTERNAL, "socketpair");
 	int stats = make_stats(&t->stats, err);
-	const struct start s = { t->v->tenders.argv, { { pair[1], TENDER_CONTROL_FD }, { stats, TENDER_STATS_FD } }, 2 };
+	const struct start s = { t->v->tenders.argv,
+				 { { pair[1], TENDER_CONTROL_FD }, { stats, TENDER_STATS_FD } },
+				 2 };
 	int rc = stats < 0 ? -1 : run(t, &s, err);
 	if (rc < 0 && stats >= 0)
 		munmap((void *)(uintptr_t)t->stats, STATS_BYTES);
@@ -441,7 +443,7 @@ static int start_launcher(struct tender *t, const char *program, int image, unsi
 	if (ts->uid[0])
 		memcpy(argv + 5, ts->argv + 3, 4 * sizeof *argv);
 	int rc = pipe2(command, O_CLOEXEC) < 0 || pipe2(output, O_CLOEXEC) < 0 ? err_errno(err, ERR_INTERNAL, "pipe")
-										: 0;
+									       : 0;
 	const struct start s = { argv, { { command[0], 0 }, { output[1], 1 }, { output[1], 2 }, { image, 3 } }, 4 };
 	if (rc == 0)
 		rc = run(t, &s, err);

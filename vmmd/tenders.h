@@ -46,14 +46,14 @@ struct tender {
 	int command;		      /* of others' tenders: takes the command line; else -1 */
 	uv_poll_t pid_poll, control_poll;
 	uv_timer_t timer;
-	unsigned handles; /* not yet closed */
+	unsigned handles;			   /* not yet closed */
 	const volatile struct tender_stats *stats; /* of others' tenders: all 0 */
-	uint32_t spawn_us;  /* posix_spawn() as a whole */
-	uint32_t create_us; /* exec to ready, as the tender says; 0 until .ready */
-	bool ready;	    /* CONTROL_SHELL_READY came */
-	bool ending;	    /* killed, or its control socket is closed */
-	bool failed;	    /* ended by itself in any other way than exit status 0 */
-	uint64_t window_ns; /* flood limit: messages since then */
+	uint32_t spawn_us;			   /* posix_spawn() as a whole */
+	uint32_t create_us;			   /* exec to ready, as the tender says; 0 until .ready */
+	bool ready;				   /* CONTROL_SHELL_READY came */
+	bool ending;				   /* killed, or its control socket is closed */
+	bool failed;				   /* ended by itself in any other way than exit status 0 */
+	uint64_t window_ns;			   /* flood limit: messages since then */
 	unsigned window_messages;
 	const char *deadline_for;      /* what the timer waits for */
 	char reason[PPCE_REASON_SIZE]; /* why it ends; empty until known */

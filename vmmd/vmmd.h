@@ -5,12 +5,15 @@
  *
  *   main.c      start, signals, orderly end          images.c     images and their snapshots
  *   probe.c     which backend works here             apps.c       apps and their settings
- *   tenders.c   processes: spawn, control, end       instances.c  start and end of instances
+ *   tenders.c   processes: spawn, control, end       instances.c  life and end of instances
  *   shells.c    tenders made ahead                   route.c      the socket to the proxy
- *   boot.c      one boot of an image                 rest_api.c, rest_apps.c   the REST interface
- *   store.c     image files                          applog.c     what guests log
- *   state.c     SQLite: what survives a restart      events.c, metrics.c       what operators see
- *   attach.c    the store, and the taint table
+ *   boot.c      one boot of an image                 starts.c     how they start
+ *   store.c     image files                          app_settings.c            apps' settings and JSON
+ *   state.c     SQLite: what survives a restart      rest_api.c, rest_*.c      the REST interface
+ *   foreign.c, foreign_image.c, solo5.c, output.c   unikernels made elsewhere
+ *   attach.c    the store, and the taint table       applog.c     what guests log
+ *   network.c   ppce-net and its taps                events.c, metrics.c       what operators see
+ *   sinks.c     which sinks an instance may have
  */
 #ifndef VMMD_VMMD_H
 #define VMMD_VMMD_H
@@ -26,6 +29,7 @@
 #include "vmmd/images.h"
 #include "vmmd/instances.h"
 #include "vmmd/metrics.h"
+#include "vmmd/network.h"
 #include "vmmd/route.h"
 #include "vmmd/shells.h"
 #include "vmmd/tenders.h"
@@ -45,6 +49,7 @@ struct vmmd {
 	struct instances instances;
 	struct route route;
 	struct attach attach;
+	struct network network;
 	struct events events;
 	struct metrics metrics;
 	bool ending; /* everything is being taken down: start nothing */

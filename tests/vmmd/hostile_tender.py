@@ -11,14 +11,15 @@ import struct
 import sys
 import time
 
-CONTROL = struct.Struct("<10I33s256s37s1024s2x")
+NET_BYTES = 672  # struct control_net
+CONTROL = struct.Struct(f"<13I33s256s37s1024s2x{NET_BYTES}s")
 BOOT, BIND, SHELL_READY, BOOTED, BOUND, FAILED, LOG = 1, 2, 16, 17, 18, 19, 20
 
 control = socket.socket(fileno=3)
 
 
-def pack(kind, reason=b"", name=b"hostile", memory_mib=1, kib=64, queries=b""):
-    return CONTROL.pack(kind, 0, 0, 6, memory_mib, kib, kib, 1, 1, 1, name, queries, b"", reason)
+def pack(kind, reason=b"", name=b"hostile", memory_mib=1, kib=64, queries=b"", network=0, net=b""):
+    return CONTROL.pack(kind, 0, 0, 0, 0, network, 6, memory_mib, kib, kib, 1, 1, 1, name, queries, b"", reason, net)
 
 
 def say(*args, **kw):
@@ -61,10 +62,13 @@ WRONG = {
     "byte": lambda: control.send(b"x"),
     "long": lambda: control.send(pack(LOG) + b"x"),
     "huge": lambda: control.send(b"x" * 100000),
-    "name": lambda: control.send(unterminated(40, 33)),
-    "queries": lambda: control.send(unterminated(73, 256)),
-    "uuid": lambda: control.send(unterminated(329, 37)),
-    "text": lambda: control.send(unterminated(366, 1024)),
+    "name": lambda: control.send(unterminated(52, 33)),
+    "queries": lambda: control.send(unterminated(85, 256)),
+    "uuid": lambda: control.send(unterminated(341, 37)),
+    "text": lambda: control.send(unterminated(378, 1024)),
+    "sinks": lambda: control.send(pack(LOG, net=struct.pack("<4I6s6sHH", 0, 0, 0, 0, b"", b"", 0, 17))),
+    "sink-name": lambda: control.send(pack(LOG, net=struct.pack("<4I6s6sHH33s", 0, 0, 0, 0, b"", b"", 0, 1, b"x" * 33))),
+    "network-flag": lambda: say(BOOTED, network=2),
     "query-name": lambda: say(BOOTED, queries=b"good,Bad"),
     "query-comma": lambda: say(BOOTED, queries=b"good,"),
     "query-long": lambda: say(BOOTED, queries=b"a" * 33),

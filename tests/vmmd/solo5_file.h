@@ -49,10 +49,14 @@ static inline void solo5_file_make(struct solo5_file *f)
 	f->header.e_ehsize = sizeof f->header;
 	f->header.e_phentsize = sizeof f->p[0];
 	f->header.e_phnum = SOLO5_HEADERS;
-	f->p[SOLO5_CODE] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = offsetof(struct solo5_file, code),
-					 .p_vaddr = 0x100000, .p_filesz = 16, .p_memsz = 16 };
-	f->p[SOLO5_DATA] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = at, .p_vaddr = 0x101000,
-					 .p_filesz = end - at, .p_memsz = 0x200000 };
+	f->p[SOLO5_CODE] = (Elf64_Phdr){ .p_type = PT_LOAD,
+					 .p_offset = offsetof(struct solo5_file, code),
+					 .p_vaddr = 0x100000,
+					 .p_filesz = 16,
+					 .p_memsz = 16 };
+	f->p[SOLO5_DATA] = (Elf64_Phdr){
+		.p_type = PT_LOAD, .p_offset = at, .p_vaddr = 0x101000, .p_filesz = end - at, .p_memsz = 0x200000
+	};
 	f->abi.h = (Elf64_Nhdr){ 6, 16, 0x31494241 };
 	f->mft.h = (Elf64_Nhdr){ 6, 12 + 2 * sizeof f->mft.e[0], 0x3154464d };
 	memcpy(f->abi.owner, "Solo5", 6);
@@ -65,7 +69,8 @@ static inline void solo5_file_make(struct solo5_file *f)
 	memcpy(f->mft.e[1].name, "service", 8);
 	f->mft.e[1].type = SOLO5_NET;
 	f->p[SOLO5_ABI] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = at, .p_filesz = sizeof f->abi };
-	f->p[SOLO5_MFT] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = offsetof(struct solo5_file, mft),
+	f->p[SOLO5_MFT] = (Elf64_Phdr){ .p_type = PT_NOTE,
+					.p_offset = offsetof(struct solo5_file, mft),
 					.p_filesz = sizeof f->mft };
 }
 

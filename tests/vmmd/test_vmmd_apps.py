@@ -49,7 +49,7 @@ def test_a_deadline_of_zero_is_the_configured_one(make_vmmd):
 
 @pytest.mark.parametrize("status,word,change", [
     (404, "nothere", {"image": "nothere"}), (400, "lifetime", {"lifetime": "forever"}),
-    (400, "request", {"lifetime": "reqest"}), (400, "tap", {"transport": "tap"}), (400, "mode", {"mode": "x"}),
+    (400, "request", {"lifetime": "reqest"}), (400, "network.enabled: true", {"transport": "tap"}), (400, "mode", {"mode": "x"}),
     (400, "mode", {"lifetime": "class", "mode": "discard"}), (400, "max_instances", {"max_instances": 0}),
     (400, "max_instances", {"max_instances": 4097}), (400, "idle", {"idle": -1}), (400, "idle", {"idle": 1.5}),
     (400, "max_age", {"max_age": "1"}), (400, "max_requests", {"max_requests": 1 << 32}),

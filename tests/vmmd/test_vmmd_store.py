@@ -283,23 +283,37 @@ def test_starts_and_ends_leak_no_descriptor(world):
 
 # --- the database ---
 
-def test_a_database_of_version_1_is_brought_up_to_date():
+NEW_COLUMNS = {  # table and column, by the version of the database that brought them
+    2: [("images", "queries")],
+    3: [("images", "network")] + [("apps", c) for c in ("transport", "port", "sinks", "boot", "no_shells", "no_taps")],
+}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_old_database_is_brought_up_to_date(version):
     vmmd = Vmmd(shells=0)
     try:
         vmmd.add_image("hello")
+        apps = [vmmd.add_app("a", lifetime="request", mode="discard", idle=7, deadline_ms=1234), vmmd.add_app("b")]
         vmmd.stop()
         db = sqlite3.connect(vmmd.path("state/vmmd.db"))
         with db:
-            db.execute("ALTER TABLE images DROP COLUMN queries")
-            db.execute("PRAGMA user_version = 1")
+            for columns in [NEW_COLUMNS[v] for v in NEW_COLUMNS if v > version]:
+                for table, column in columns:
+                    db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+            db.execute(f"PRAGMA user_version = {version}")
         db.close()
         vmmd.start()
-        assert vmmd.get("/v1/images/hello")["queries"] == []
+        assert vmmd.get("/v1/images/hello")["queries"] == [] and vmmd.get("/v1/apps")["apps"] == apps
+        with Proxy(vmmd) as proxy:
+            assert proxy.start("b").channel.call("/").status == 200
         vmmd.add_image("store", guest_file("store"))
+        vmmd.add_app("c", lifetime="class", start="boot", shells="none")
         vmmd.stop()
         db = sqlite3.connect(vmmd.path("state/vmmd.db"))
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
         assert db.execute("SELECT queries FROM images ORDER BY name").fetchall() == [("",), ("mine,add,mean",)]
+        assert db.execute("SELECT boot, no_shells FROM apps ORDER BY name").fetchall() == [(0, 0), (0, 0), (1, 1)]
         with db:
             db.execute("UPDATE images SET queries = 'No Name'")
         db.close()

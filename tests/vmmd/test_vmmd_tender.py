@@ -32,7 +32,7 @@ def hostile(tmp_path):
 @pytest.mark.parametrize("what,word", [
     ("exit", "exit status 3"), ("abort", "signal 6"), ("short", "malformed"), ("byte", "malformed"),
     ("long", "malformed"), ("huge", "malformed"), ("name", "malformed"), ("uuid", "malformed"), ("text", "malformed"),
-    ("queries", "malformed"), ("query-name", "malformed"), ("query-comma", "malformed"), ("query-long", "malformed"),
+    ("sinks", "malformed"), ("sink-name", "malformed"), ("network-flag", "malformed"), ("queries", "malformed"), ("query-name", "malformed"), ("query-comma", "malformed"), ("query-long", "malformed"),
     ("type", "malformed"), ("order", "malformed"), ("descriptor", "malformed"), ("descriptors", "malformed"),
     ("ready-again", "twice"), ("flood", "messages a second"), ("escape", "\\x1b[31mred\\x0aforged \\xff"),
     ("no-reason", "took too long"), ("stats", "not possible: Operation not permitted"), ("hang-up", "took too long"),

@@ -16,11 +16,11 @@ from harness import UnixClient, build_dir, descendants, eventually, process_born
 from tender import (FLAG_TICKET, FRAME, FRAME_FAILED, MAGIC, PAGE, READY, REQUEST, RESPONSE, Answer, encode_request)  # noqa: F401
 
 # struct routing_message of include/ppce/routing.h
-ROUTING = struct.Struct("<IIQ33s1024s65s37s200sx10I65s3x7I")
+ROUTING = struct.Struct("<IIQ33s1024s65s37s200sx12I65s3x12I4x")
 NEED, STOP, APP, APP_GONE, INSTANCE, REFUSED, GONE, SYNCED, TAINT = 1, 2, 16, 17, 18, 19, 20, 21, 22
 NUMBERS = ("lifetime", "discard", "max_instances", "idle_s", "max_age_s", "max_requests", "deadline_ms",
-           "request_bytes", "response_bytes", "has_store", "digest", "slot", "age_s", "requests", "spawn_us",
-           "create_us", "bind_us", "from_shell")
+           "request_bytes", "response_bytes", "has_store", "transport", "has_sinks", "digest", "slot", "age_s", "requests",
+           "spawn_us", "create_us", "bind_us", "from_shell", "keep", "foreign", "ipv4", "port", "flow_s")
 # enum err_kind of lib/err.h
 INVALID, NOT_FOUND, UNAVAILABLE, FULL = 2, 5, 14, 15
 PR_SET_CHILD_SUBREAPER = 36
