@@ -203,5 +203,5 @@ int exec_program(const struct exec_wish *wish, struct err *err)
 	if (filter(err) < 0)
 		return -1;
 	execve(wish->program, argv, no_environment);
-	return err_errno(err, ERR_INTERNAL, "%s", wish->program);
+	return err_set(err, ERR_INTERNAL, "it cannot be run: %s: %s", strerror(errno), wish->program);
 }

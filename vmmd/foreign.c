@@ -16,7 +16,7 @@
 
 #define TAP_MS 10000
 #define GAP_MIN_MS 5
-#define GAP_MAX_MS 500
+#define GAP_MAX_MS 100
 #define EXPANDED_SIZE 1024
 
 struct attempt { /* one connection; freed by the loop */

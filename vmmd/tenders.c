@@ -162,10 +162,10 @@ static void set_reason(struct tender *t, const siginfo_t *info)
 	if (exited && info->si_status == 0)
 		snprintf(t->reason, sizeof t->reason, "ended");
 	else if (exited)
-		snprintf(t->reason, sizeof t->reason, "%s ended with exit status %d%s%.120s", who, info->si_status,
-			 colon, last);
+		snprintf(t->reason, sizeof t->reason, "%s ended with exit status %d%s%s", who, info->si_status, colon,
+			 last);
 	else
-		snprintf(t->reason, sizeof t->reason, "%s was ended by signal %d (%s)%s%.120s", who, info->si_status,
+		snprintf(t->reason, sizeof t->reason, "%s was ended by signal %d (%s)%s%s", who, info->si_status,
 			 strsignal(info->si_status), colon, last);
 }
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / part) for part in ("vmmd", "e2e", "tender")]
+sys.path[:0] = [str(TESTS / part) for part in ("vmmd", "e2e", "tender", "net")]
 from harness import build_image, kvm_usable  # noqa: E402
 from vmmd_daemon import Vmmd  # noqa: E402
 

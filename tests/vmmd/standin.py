@@ -6,7 +6,7 @@ guest it runs a small HTTP server over raw frames. The guest's arguments say wha
 
   --ipv4=A/P --ipv4-gateway=G   as MirageOS takes them; needed
   --port=N                      80
-  --mode=exit|hang|flood|deaf|wrong-mac    end with status 3; never listen; print without end; answer no request; use
+  --mode=exit|hang|flood|deaf|wrong-mac    end with status 3; never listen; print without end besides; answer no request; use
                                            another MAC than the one given
   --die-after=N                 killed by a signal after so many requests
 
@@ -22,6 +22,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -225,7 +226,7 @@ def denied():
         "fork": os.fork,
         "write": lambda: open("/etc/ppce-test", "w"),
         "shadow": lambda: open("/etc/shadow"),
-        "image": lambda: open("/proc/self/fd/3", "r+b"),
+        "image": lambda: os.write(os.open("/proc/self/fd/3", os.O_RDWR), b"x"),
     }
     refused = []
     for name, attempt in attempts.items():
@@ -234,6 +235,11 @@ def denied():
         except OSError:
             refused.append(name)
     return refused
+
+
+def flood():
+    while True:
+        print("x" * 100, flush=True)
 
 
 def main():
@@ -246,8 +252,7 @@ def main():
     if mode == "hang":
         time.sleep(3600)
     if mode == "flood":
-        while True:
-            print("x" * 100)
+        threading.Thread(target=flood, daemon=True).start()
     Server(options).run()
 
 
