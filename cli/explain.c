@@ -46,17 +46,27 @@ static void print_answer(const struct cli *c, json_t *answer)
 						     { "allowed", "ALLOWED", 0 },
 						     { "why", "WHY", 0 },
 						     { NULL, NULL, 0 } };
-	json_t *steps = json_object_get(answer, "steps");
+	static const struct cli_column where[] = { { "uuid", "INSTANCE", 0 },
+						   { "address", "ADDRESS", 0 },
+						   { NULL, NULL, 0 } };
+	json_t *steps = json_object_get(answer, "steps"), *instances = json_object_get(answer, "instances");
 	if (c->json || !json_is_array(steps)) {
 		cli_print_object(c, answer);
 		return;
 	}
 	json_incref(steps);
+	json_incref(instances);
 	json_object_del(answer, "steps");
+	json_object_del(answer, "instances");
 	cli_print_object(c, answer);
 	putchar('\n');
 	cli_print_rows(c, steps, columns);
+	if (json_array_size(instances) > 0) {
+		putchar('\n');
+		cli_print_rows(c, instances, where);
+	}
 	json_decref(steps);
+	json_decref(instances);
 }
 
 static int explain(struct cli *c, struct err *err)

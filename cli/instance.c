@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -30,11 +29,21 @@ static int start(struct cli *c, struct err *err)
 static int list(struct cli *c, struct err *err)
 {
 	static const struct cli_column columns[] = {
-		{ "uuid", "INSTANCE", 0 },   { "app", "APP", 0 },	   { "label", "LABEL", 0 },
-		{ "owner", "OWNER", 0 },     { "state", "STATE", 0 },	   { "isolation", "ISOLATION", 0 },
-		{ "pid", "PID", 0 },	     { "age_s", "AGE_S", 0 },	   { "requests", "REQUESTS", 0 },
-		{ "failures", "FAILED", 0 }, { "resident_kib", "KIB", 0 }, { "start", "START", 0 },
-		{ "address", "ADDRESS", 0 }, { "sinks", "SINKS", 0 },	   { NULL, NULL, 0 },
+		{ "uuid", "INSTANCE", 0 },
+		{ "app", "APP", 0 },
+		{ "label", "LABEL", 0 },
+		{ "owner", "OWNER", 0 },
+		{ "state", "STATE", 0 },
+		{ "isolation", "ISOLATION", 0 },
+		{ "pid", "PID", 0 },
+		{ "age_s", "AGE_S", 0 },
+		{ "requests", "REQUESTS", 0 },
+		{ "failures", "FAILED", 0 },
+		{ "private_kib", "PRIVATE_KIB", 0 },
+		{ "start", "START", 0 },
+		{ "address", "ADDRESS", 0 },
+		{ "sinks", "SINKS", 0 },
+		{ NULL, NULL, 0 },
 	};
 	json_t *answer;
 	if (cli_rest(c, "vmmd", "GET", "/v1/instances", NULL, &answer, err) < 0)
@@ -58,31 +67,6 @@ static int stop(struct cli *c, struct err *err)
 	if (cli_target(target, sizeof target, "/v1/instances/", c->args[0], "", err) < 0)
 		return -1;
 	return cli_rest(c, "vmmd", "DELETE", target, NULL, NULL, err);
-}
-
-static int pool_list(struct cli *c, struct err *err)
-{
-	json_t *answer;
-	if (cli_rest(c, "vmmd", "GET", "/v1/pools", NULL, &answer, err) < 0)
-		return -1;
-	cli_print_object(c, answer);
-	json_decref(answer);
-	return 0;
-}
-
-static int pool_set(struct cli *c, struct err *err)
-{
-	char *end;
-	unsigned long shells = strtoul(c->args[0], &end, 10);
-	if (*end || end == c->args[0] || c->args[0][0] == '-' || shells > 64)
-		return err_set(err, ERR_INVALID, "SHELLS is a number from 0 to 64, not `%.60s`", c->args[0]);
-	json_t *answer;
-	if (cli_rest(c, "vmmd", "PUT", "/v1/pools", json_pack("{s:I}", "shells", (json_int_t)shells), &answer, err) < 0)
-		return -1;
-	if (answer)
-		cli_print_object(c, answer);
-	json_decref(answer);
-	return 0;
 }
 
 static int logs(struct cli *c, struct err *err)
@@ -146,11 +130,5 @@ const struct cli_verb cli_instance_verbs[] = {
 	  .options = { { "lines", "N", "so many of the last lines; default 100", false } },
 	  .run = logs },
 	{ .name = "events", .args = "", .summary = "Show the last starts and ends of instances", .run = events },
-	{ .name = "pool ls", .args = "", .summary = "Show how many empty machines are kept ready", .run = pool_list },
-	{ .name = "pool set",
-	  .args = "SHELLS",
-	  .summary = "Keep so many empty machines ready (until vmmd starts again; ppce.yaml: vmmd.shells)",
-	  .detail = "  ppce pool set 4\n",
-	  .run = pool_set },
 	{ 0 },
 };

@@ -76,6 +76,7 @@ static const struct field fields[] = {
 	NUMBER(proxy, body_ms, 10, 600000, "30000"),
 	NUMBER(proxy, idle_ms, 10, 600000, "60000"),
 	NUMBER(proxy, blocked_grid_ms, 0, 10000, "100"),
+	NUMBER(proxy, health_s, 0, 3600, "10"),
 	{ "audit", "durability", FIELD_DURABILITY, MEMBER(audit.durability), 0, 0, "process" },
 	NUMBER(audit, rotate_mib, 1, 4096, "64"),
 	NUMBER(audit, checkpoint_ms, 10, 3600000, "1000"),

@@ -63,6 +63,8 @@ struct config {
 		unsigned head_ms, body_ms, idle_ms; /* 10000, 30000, 60000; 10..600000 */
 		unsigned blocked_grid_ms; /* 100; 0..10000: answers of instances that have read more than the session
 					   * may see leave at multiples of this time; 0: at once */
+		unsigned health_s;	  /* 10; 0..3600: idle unikernels made elsewhere are connected to that often; 0:
+					   * never */
 	} proxy;
 	struct {				   /* audit: */
 		enum config_durability durability; /* process | power: what an acknowledged record survives */

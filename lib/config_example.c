@@ -90,6 +90,9 @@
 	"  # Answers of an app that has read more than the caller may see (refused, or released under a certificate)\n" \
 	"  # leave only at multiples of this time, so that it does not tell what was read. 0..10000, 0: at once. Default 100.\n" \
 	"  blocked_grid_ms: 100\n" \
+	"  # Idle unikernels that were made elsewhere are connected to that often, in seconds, 0..3600; 0: never. After three\n" \
+	"  # failures in a row one is ended. Default 10.\n" \
+	"  health_s: 10\n" \
 	"\n" \
 	"# The audit log: nothing is released before its record is written.\n" \
 	"audit:\n" \

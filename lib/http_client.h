@@ -20,6 +20,11 @@ struct http_call {	     /* what to send; strings are copied before http_call_sta
 	size_t body_len;
 	unsigned timeout_ms; /* of the whole call, in steps of about 50 ms; 0: 30 s */
 	size_t answer_bytes; /* body larger: ERR_BAD_GATEWAY; 0: 1 MiB */
+	/* For TCP peers that are just being started, or come and go: */
+	bool until_accepted; /* connecting is tried again, without polling, until it is accepted or the time is up */
+	bool once;	     /* a connection of its own, closed before the answer is reported */
+	bool reset; /* its connection is closed by a reset: nothing of it is sent later, or kept by the kernel */
+	unsigned keepalive_s; /* the connection is probed after so many seconds of silence; 0: never */
 };
 
 struct http_reply { /* valid during the callback only; hop-by-hop fields removed */
@@ -28,9 +33,11 @@ struct http_reply { /* valid during the callback only; hop-by-hop fields removed
 	unsigned nfields;
 	const char *body; /* NUL-terminated */
 	size_t body_len;
+	unsigned connect_us; /* from the start of the call until there was a connection; 0: a kept one was taken */
 };
 
 struct http_client;
+struct http_pending; /* a call that has not ended */
 /* From then on the process ignores SIGPIPE. NULL when memory runs out. */
 struct http_client *http_client_new(uv_loop_t *loop);
 /* Closes all connections; calls that still run get ERR_UNAVAILABLE. Its memory goes when the loop has run once more. */
@@ -43,7 +50,12 @@ void http_client_keep_none(struct http_client *c);
  * is sent again on a new one, once, and only if its method is idempotent and no byte of an answer came.
  * Exactly one of reply and err is non-NULL. err->kind: ERR_UNAVAILABLE (no connection), ERR_TIMEOUT, ERR_BAD_GATEWAY. */
 typedef void http_reply_fn(void *ctx, const struct http_reply *reply, const struct err *err);
-void http_call_start(struct http_client *c, const struct http_call *call, http_reply_fn *done, void *ctx);
+struct http_pending *http_call_start(struct http_client *c, const struct http_call *call, http_reply_fn *done,
+				     void *ctx);
+/* Ends it without calling anybody back. To be called at most once, and not when or after the call has ended. */
+void http_call_cancel(struct http_pending *call);
+/* Closes the kept connections to this address, and the others after their calls: somebody else may be there soon. */
+void http_client_forget(struct http_client *c, const char *address);
 
 /* Blocking: body (malloc'd, NUL-terminated) and status out. A problem+json answer becomes an error with its kind and
  * detail. Returns 0 for 2xx; otherwise -1, *body NULL, and *status 0 if there was no answer.

@@ -80,11 +80,11 @@ static void recycle(struct net *n, struct tap *t, uint32_t address)
 	maker_run(n);
 }
 
-/* A tap with this address, from one that lacks an address, or a new one. */
-static int provide(struct net *n, uint32_t address, struct err *err)
+/* A tap with this address: a new one, or else (not `fresh`) one that lacks an address. */
+static int provide(struct net *n, uint32_t address, bool fresh, struct err *err)
 {
 	struct tap *t = first(n, TAP_BARE);
-	if (t) {
+	if (t && !fresh) {
 		recycle(n, t, address);
 		return 0;
 	}
@@ -113,7 +113,7 @@ static bool serve(struct net *n)
 		if (address_take(&n->addresses, clock_ns(), &address, &err) < 0) {
 			if (address_to_come(n))
 				return false;
-		} else if (provide(n, address, &err) == 0) {
+		} else if (provide(n, address, STAILQ_FIRST(&n->taps.questions)->m.fresh, &err) == 0) {
 			return true;
 		}
 		taps_refuse_first(n, &err);
@@ -165,7 +165,7 @@ static bool fill(struct net *n)
 	if (n->taps.count[TAP_READY] >= n->config.network.taps || n->taps.retry_ns > now ||
 	    address_take(&n->addresses, now, &address, &err) < 0)
 		return false;
-	return provide(n, address, &err) == 0;
+	return provide(n, address, false, &err) == 0;
 }
 
 static bool clear(struct net *n)
@@ -247,7 +247,7 @@ static void made(struct net *n, struct job *job)
 	t->fd = job->port.fd;
 	t->ifindex = job->port.ifindex;
 	t->address = job->port.after;
-	tap_usable(n, t);
+	tap_usable(n, t, true);
 }
 
 static void still_held(struct net *n, struct tap *t)
@@ -284,7 +284,7 @@ static void recycled(struct net *n, struct job *job)
 	t->address = job->port.after;
 	t->named = false;
 	if (t->address)
-		tap_usable(n, t);
+		tap_usable(n, t, false);
 	else
 		tap_move(n, t, TAP_BARE);
 }

@@ -68,7 +68,7 @@ void rules_table_sets(struct rules *r)
 		RULES_FLOWS_MAX);
 	add_set(r, 4, SET_CLOSING, TYPES3(TYPE_IPV4, TYPE_SERVICE, TYPE_SERVICE), sizeof(struct key_flow),
 		RULES_CLOSING_S, RULES_FLOWS_MAX);
-	add_set(r, 5, SET_ARPS, TYPE_IFNAME, IFNAMSIZ, 60, 4096);
+	add_set(r, 5, SET_ARPS, TYPE_IPV4, 4, 60, 65536);
 }
 
 /* --- parts of rules ---------------------------------------------------------------------------------------------- */
@@ -187,21 +187,30 @@ static void add_shape(struct rules *r, const char *chain, const char *arp, const
 
 /* --- from a tap -------------------------------------------------------------------------------------------------- */
 
+/* Counted by address, of which a port has one at a time: the next holder of a tap does not inherit what the last one has
+ * used up. */
+static void add_arp_budget(struct rules *r, const char *chain)
+{
+	struct rule q = begin(r, chain);
+
+	rule_load(&q, NH, ARP_SENDER, 4, 0);
+	rule_over_rate(&q, SET_ARPS, 60000, RULES_ARP_A_SECOND, RULES_ARP_A_SECOND);
+	rule_count(&q);
+	end(&q, NF_DROP);
+	q = begin(r, chain);
+	end(&q, NF_ACCEPT);
+}
+
 /* Ethernet and IPv4 in ARP, asking for or answering to the bridge's address, with the sender's own MAC (in both headers)
- * and address, and not too often. */
-static void add_arp_from_tap(struct rules *r, const char *chain)
+ * and address, and then not too often. */
+static void add_arp_from_tap(struct rules *r, const char *chain, const char *budget)
 {
 	static const uint8_t kind[] = { 0, 1, 8, 0, 6, 4 }, lowest[] = { 0, 1 }, highest[] = { 0, 2 },
 			     everybody[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	uint32_t gateway = htonl(r->gateway);
-	struct rule q = begin(r, chain);
 
-	rule_meta(&q, NFT_META_IIFNAME, 0);
-	rule_over_rate(&q, SET_ARPS, 60000, RULES_ARP_A_SECOND, RULES_ARP_A_SECOND);
-	rule_count(&q);
-	end(&q, NF_DROP);
 	for (int i = 0; i < 2; i++) {
-		q = begin(r, chain);
+		struct rule q = begin(r, chain);
 		bytes(&q, LL, ETHER_TO, MAC_SIZE, NFT_CMP_EQ, i ? everybody : r->mac);
 		bytes(&q, NH, 0, sizeof kind, NFT_CMP_EQ, kind);
 		rule_load(&q, NH, ARP_OPERATION, 2, 0);
@@ -210,7 +219,8 @@ static void add_arp_from_tap(struct rules *r, const char *chain)
 		bytes(&q, NH, ARP_TARGET, 4, NFT_CMP_EQ, &gateway);
 		own_port(&q, FROM_TAP, LL, ETHER_FROM, ARP_SENDER);
 		own_port(&q, FROM_TAP, NH, ARP_SENDER_MAC, ARP_SENDER);
-		end(&q, NF_ACCEPT);
+		rule_verdict(&q, NFT_GOTO, budget);
+		rule_end(&q);
 	}
 	drop_rest(r, chain);
 }
@@ -253,10 +263,13 @@ static void add_into_host(struct rules *r, const char *chain)
 
 void rules_table_from_tap(struct rules *r)
 {
-	static const char chain[] = "from_tap", arp[] = "arp_from_tap", tcp[] = "tcp_from_tap", input[] = "into_host";
+	static const char chain[] = "from_tap", arp[] = "arp_from_tap", budget[] = "arp_budget", tcp[] = "tcp_from_tap",
+			  input[] = "into_host";
 
+	add_chain(r, budget, -1, 0);
+	add_arp_budget(r, budget);
 	add_chain(r, arp, -1, 0);
-	add_arp_from_tap(r, arp);
+	add_arp_from_tap(r, arp, budget);
 	add_chain(r, tcp, -1, 0);
 	add_tcp_from_tap(r, tcp);
 	add_chain(r, chain, BR_PRE_ROUTING, BR_PRI_FILTER_BRIDGED);

@@ -244,9 +244,26 @@ void tap_lent(struct net *n, struct tap *t, const struct err *err)
 	tap_take_back(n, t);
 }
 
-void tap_usable(struct net *n, struct tap *t)
+static void forget_question(struct net *n, struct question *q)
 {
-	struct question *q = STAILQ_FIRST(&n->taps.questions);
+	STAILQ_REMOVE(&n->taps.questions, q, question, link);
+	n->taps.waiting--;
+	free(q);
+}
+
+/* The question that waits longest, of those that take this tap. */
+static struct question *next_question(struct net *n, bool fresh)
+{
+	struct question *q;
+	STAILQ_FOREACH (q, &n->taps.questions, link)
+		if (fresh || !q->m.fresh)
+			break;
+	return q;
+}
+
+void tap_usable(struct net *n, struct tap *t, bool fresh)
+{
+	struct question *q = next_question(n, fresh);
 
 	rules_begin(&n->rules);
 	rules_port(&n->rules, true, t->name, t->address);
@@ -255,10 +272,8 @@ void tap_usable(struct net *n, struct tap *t)
 	tap_move(n, t, TAP_READY);
 	if (!q)
 		return;
-	STAILQ_REMOVE_HEAD(&n->taps.questions, link);
-	n->taps.waiting--;
 	hand_over(n, t, q, false);
-	free(q);
+	forget_question(n, q);
 }
 
 /* --- questions --------------------------------------------------------------------------------------------------- */
@@ -340,7 +355,7 @@ void taps_ask(struct net *n, struct peer *p, const struct net_message *m)
 		peer_refuse(p, m->id, &err);
 		return;
 	}
-	if (t) {
+	if (t && !m->fresh) {
 		hand_over(n, t, &q, true);
 		plan_soon(n);
 		return;
@@ -348,13 +363,6 @@ void taps_ask(struct net *n, struct peer *p, const struct net_message *m)
 	if (enqueue(n, &q, &err) < 0)
 		peer_refuse(p, m->id, &err);
 	plan_next(n);
-}
-
-static void forget_question(struct net *n, struct question *q)
-{
-	STAILQ_REMOVE(&n->taps.questions, q, question, link);
-	n->taps.waiting--;
-	free(q);
 }
 
 void taps_refuse_first(struct net *n, const struct err *err)

@@ -83,8 +83,9 @@ void tap_move(struct net *n, struct tap *t, enum tap_state state);
 struct tap *tap_find(struct net *n, const char *uuid); /* being lent, or taken */
 struct tap *tap_by_index(struct net *n, unsigned ifindex);
 
-/* Has an address and a descriptor: opens its port and serves the question that waits longest, or becomes ready. */
-void tap_usable(struct net *n, struct tap *t);
+/* Has an address and a descriptor: opens its port and serves the question that waits longest, or becomes ready. `fresh`: it
+ * was made just now, which some questions insist on. */
+void tap_usable(struct net *n, struct tap *t, bool fresh);
 /* For the worker's answer to a tap that is to be lent by its name. */
 void tap_lent(struct net *n, struct tap *t, const struct err *err);
 /* Takes the tap back from its holder: its port is closed when this returns. */

@@ -12,8 +12,11 @@ static int decode_answer(struct request *r, struct err *err)
 	const struct http_reply *reply = r->reply;
 	if (!reply)
 		return response_decode(r->payload, r->payload_len, &r->response, err);
-	return response_from_http(reply->fields, reply->nfields, reply->status, reply->body, reply->body_len,
-				  &r->response, err);
+	if (response_from_http(reply->fields, reply->nfields, reply->status, reply->body, reply->body_len, &r->response,
+			       err) < 0)
+		return -1;
+	r->response.release &= r->backend != NULL; /* an outside service has no store to be given one by */
+	return 0;
 }
 
 /* The label that the answer carries: the instance's, or that of a value which the store has released (R7). */

@@ -8,15 +8,30 @@
 #include "lib/names.h"
 #include "lib/sock.h"
 #include "proxy/proxy.h"
-#include "proxy/request.h"
+#include "proxy/forward.h"
 #include "proxy/vmmd.h"
 
-/* Takes the request off the instance: from here on the instance is done with it. */
-static struct request *take_request(struct backend *b)
+#define ONE_REQUEST "has answered its one request"
+
+struct request *backend_take_request(struct backend *b)
 {
 	struct request *r = b->request;
+	if (b->call)
+		http_call_cancel(b->call);
+	b->call = NULL;
 	b->request = NULL;
 	return r;
+}
+
+void backend_hang_up(struct backend *b)
+{
+	channel_close(&b->channel);
+	sock_close(&b->next_fd);
+	if (b->call)
+		http_call_cancel(b->call);
+	b->call = NULL;
+	if (b->address[0])
+		http_client_forget(b->proxy->client, b->address);
 }
 
 /* --- what the channel says ----------------------------------------------------------------------------------- */
@@ -44,19 +59,19 @@ static void on_answer(void *ctx, const struct frame_header *h, const void *paylo
 {
 	struct backend *b = ctx;
 	struct proxy *p = b->proxy;
-	struct request *r = take_request(b);
+	struct request *r = backend_take_request(b);
 	bool failed = h->type == FRAME_FAILED && h->code != FRAME_TOO_LARGE;
 	bool last = h->type == FRAME_RESPONSE && (h->flags & FRAME_FLAG_LAST);
-	if (h->type == FRAME_FAILED)
-		request_lost(r, failure_kind(h->code), failure_reason(h->code));
-	else
-		request_answered(r, h, payload);
+	if (h->type == FRAME_RESPONSE)
+		forward_answered(r, h, payload);
+	else if (r) /* by HTTP, it may have been answered before */
+		forward_lost(r, failure_kind(h->code), failure_reason(h->code));
 	if (!(failed || last) || b->channel.state == CHANNEL_CLOSED)
 		return;
-	channel_close(&b->channel);
+	backend_hang_up(b);
 	/* It ends by itself. After its one answer vmmd is told all the same, so that its place is free at once; after a
 	 * failure not, as the tender's own words about it are on their way. */
-	route_end(&p->routes, &b->instance, last ? "has answered its one request" : NULL, clock_ns());
+	route_end(&p->routes, &b->instance, last ? ONE_REQUEST : NULL, clock_ns());
 }
 
 int backend_label(const struct backend *b, struct label *out, struct err *err)
@@ -101,15 +116,29 @@ static void release(struct backend *b)
 		route_release(&b->proxy->routes, &b->instance, clock_ns());
 }
 
-static void adopt_channel(struct backend *b);
+void backend_answered(struct backend *b)
+{
+	if (b->instance.state != INSTANCE_BUSY)
+		return;
+	if (!b->foreign)
+		channel_end(&b->channel);
+	else if (b->instance.app->lifetime == LIFETIME_REQUEST)
+		route_end(&b->proxy->routes, &b->instance, ONE_REQUEST, clock_ns());
+	else
+		release(b);
+}
 
-static void on_ready(void *ctx, uint32_t reset_us)
+static void on_ready(void *ctx, uint32_t reset_us, bool last)
 {
 	struct backend *b = ctx;
+	if (last) {
+		route_end(&b->proxy->routes, &b->instance, ONE_REQUEST, clock_ns());
+		return;
+	}
 	if (reset_us)
 		histogram_add(&b->proxy->totals.phase[PHASE_RESET], reset_us * 1000ull);
 	if (b->next_fd >= 0)
-		adopt_channel(b);
+		backend_adopt_channel(b);
 	if (b->channel.state == CHANNEL_IDLE)
 		release(b);
 }
@@ -117,14 +146,14 @@ static void on_ready(void *ctx, uint32_t reset_us)
 static void on_lost(void *ctx, enum err_kind kind, const char *why)
 {
 	struct backend *b = ctx;
-	struct request *r = take_request(b);
+	struct request *r = backend_take_request(b);
 	log_warn("instance %s: %s", b->instance.uuid, why);
 	if (b->next_fd >= 0 && !r && b->instance.state == INSTANCE_IDLE) {
-		adopt_channel(b); /* vmmd made a new one for it */
+		backend_adopt_channel(b); /* vmmd made a new one for it */
 		return;
 	}
 	if (r)
-		request_lost(r, kind, kind == ERR_TIMEOUT ? "deadline" : "instance-lost");
+		forward_lost(r, kind, kind == ERR_TIMEOUT ? "deadline" : "instance-lost");
 	route_end(&b->proxy->routes, &b->instance, why, clock_ns());
 }
 
@@ -134,9 +163,7 @@ static const struct channel_events events = { on_answer, on_ready, on_lost };
 
 static void on_stop(void *ctx, struct instance *i, const char *reason)
 {
-	struct backend *b = backend_of(i);
-	channel_close(&b->channel);
-	sock_close(&b->next_fd);
+	backend_hang_up(backend_of(i));
 	vmmd_stop(ctx, i->uuid, reason);
 }
 
@@ -149,8 +176,7 @@ static void on_free(void *ctx, struct instance *i)
 {
 	struct backend *b = backend_of(i);
 	(void)ctx;
-	channel_close(&b->channel);
-	sock_close(&b->next_fd);
+	backend_hang_up(b);
 	free(b);
 }
 
@@ -158,88 +184,20 @@ const struct routes_ops backend_ops = { .need = on_need, .stop = on_stop, .free 
 
 /* --- coming and going ---------------------------------------------------------------------------------------- */
 
-/* The channel that vmmd announced replaces the present one, which is closed: only then does the tender turn to it. */
-static void adopt_channel(struct backend *b)
+int backend_open_channel(struct backend *b, int fd, size_t answer_max, struct err *err)
+{
+	return channel_open(&b->channel, b->proxy->loop, fd, answer_max, &events, b, err);
+}
+
+void backend_adopt_channel(struct backend *b)
 {
 	struct err err = { 0 };
 	int fd = b->next_fd;
 	b->next_fd = -1;
 	channel_close(&b->channel);
-	if (channel_open(&b->channel, b->proxy->loop, fd, b->instance.app->response_bytes, &events, b, &err) < 0) {
+	if (backend_open_channel(b, fd, b->instance.app->response_bytes, &err) < 0) {
 		log_error("instance %s: %s", b->instance.uuid, err.text);
 		route_end(&b->proxy->routes, &b->instance, "its channel cannot be watched", clock_ns());
-	}
-}
-
-static void announced_again(struct backend *b, int fd)
-{
-	b->instance.generation = b->proxy->routes.generation;
-	sock_close(&b->next_fd);
-	b->next_fd = fd;
-	if (b->instance.state == INSTANCE_IDLE)
-		adopt_channel(b);
-}
-
-/* The label of an instance in canonical form, or it is not a label of our policy and nothing may be sent there. */
-static int take_label(const struct proxy *p, const char *text, struct instance *i, struct err *err)
-{
-	if (label_parse(p->policy, text, &i->level, err) < 0)
-		return -1;
-	return label_format(p->policy, &i->level, i->label, err);
-}
-
-static struct backend *make_backend(struct proxy *p, const struct routing_message *m, int fd, struct err *err)
-{
-	struct backend *b = calloc(1, sizeof *b);
-	if (!b) {
-		sock_close(&fd);
-		err_set(err, ERR_INTERNAL, "out of memory");
-		return NULL;
-	}
-	b->proxy = p;
-	b->next_fd = -1;
-	b->channel.fd = -1;
-	memcpy(b->instance.uuid, m->uuid, sizeof b->instance.uuid);
-	memcpy(b->instance.owner, m->owner, sizeof b->instance.owner);
-	b->instance.born_ns = clock_ns() - m->age_s * 1000000000ull;
-	b->instance.served = m->requests;
-	b->instance.spawn_us = m->spawn_us;
-	b->instance.from_shell = m->from_shell;
-	b->instance.slot = m->has_store ? m->slot : TAINT_NONE;
-	b->instance.seq = clock_ns(); /* higher than any that a proxy before us gave out */
-	if (channel_open(&b->channel, p->loop, fd, m->response_bytes, &events, b, err) < 0 ||
-	    take_label(p, m->label, &b->instance, err) < 0) {
-		channel_close(&b->channel);
-		free(b);
-		return NULL;
-	}
-	return b;
-}
-
-void backend_announced(struct proxy *p, const struct routing_message *m, int fd)
-{
-	struct err err = { 0 };
-	struct instance *known = routes_instance(&p->routes, m->uuid);
-	if (known && known->state != INSTANCE_ENDING) {
-		announced_again(backend_of(known), fd);
-		return;
-	}
-	if (known) { /* it broke a rule while vmmd was away */
-		sock_close(&fd);
-		vmmd_stop(p, m->uuid, "was ended by the proxy");
-		return;
-	}
-	struct backend *b = make_backend(p, m, fd, &err);
-	if (b && routes_add(&p->routes, &b->instance, m->app, m->id, clock_ns()) < 0) {
-		err_set(&err, ERR_INTERNAL, "app %s is not known", m->app);
-		channel_close(&b->channel);
-		free(b);
-		b = NULL;
-	}
-	if (!b) {
-		log_error("instance %s: %s", m->uuid, err.text);
-		routes_refused(&p->routes, m->id, ERR_UNAVAILABLE, clock_ns());
-		vmmd_stop(p, m->uuid, "the proxy cannot use it");
 	}
 }
 
@@ -259,9 +217,9 @@ void backend_gone(struct proxy *p, const char *uuid, const char *reason)
 	i = routes_instance(&p->routes, uuid);
 	if (!i)
 		return;
-	struct request *r = take_request(backend_of(i));
+	struct request *r = backend_take_request(backend_of(i));
 	log_debug("instance %s ended: %s", uuid, reason);
 	if (r)
-		request_lost(r, ERR_BAD_GATEWAY, "instance-lost");
+		forward_lost(r, ERR_BAD_GATEWAY, "instance-lost");
 	routes_gone(&p->routes, i, clock_ns());
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * An instance as the proxy holds it: its place in routing (proxy/route.h), its channel, and the request it works on.
+ * An instance as the proxy holds it: its place in routing (proxy/route.h), its channel or address, and the request it
+ * works on. How it comes: proxy/announce.c.
  */
 #ifndef PROXY_BACKEND_H
 #define PROXY_BACKEND_H
@@ -8,6 +9,9 @@
 #include "proxy/channel.h"
 #include "proxy/route.h"
 
+#define BACKEND_ADDRESS_SIZE 24 /* "255.255.255.255:65535" */
+
+struct http_pending;
 struct proxy;
 struct request;
 
@@ -17,6 +21,12 @@ struct backend {
 	struct proxy *proxy;
 	struct request *request; /* in flight, or NULL */
 	int next_fd;		 /* a channel announced anew, for when the present one is done with; -1 */
+	/* An instance with a network: */
+	char address[BACKEND_ADDRESS_SIZE]; /* where it serves HTTP; "" if requests go over the channel */
+	bool foreign;			    /* not ours: it has no channel */
+	unsigned keepalive_s;		    /* probes on its connections; 0: none */
+	struct http_pending *call;	    /* that of `request`, or NULL */
+	unsigned missed;		    /* tries in a row to reach it, see proxy/health.h */
 };
 
 extern const struct routes_ops backend_ops; /* ctx: struct proxy */
@@ -29,8 +39,16 @@ static inline struct backend *backend_of(struct instance *i)
 /* The label of the instance now: what it was bound to, or what it has read since. -1: not to be known, so that nothing of
  * it may leave. */
 int backend_label(const struct backend *b, struct label *out, struct err *err);
-/* ROUTING_INSTANCE: a new instance, or a new channel for one that is known. Takes over `fd`. */
-void backend_announced(struct proxy *p, const struct routing_message *m, int fd);
+/* Its channel is `fd` from now on, which is taken over also on failure. */
+int backend_open_channel(struct backend *b, int fd, size_t answer_max, struct err *err);
+/* The channel that vmmd announced replaces the present one, which is closed: only then does the tender turn to it. */
+void backend_adopt_channel(struct backend *b);
+/* No connection of it is used any more, nor one kept for later: its address may be another one's soon. */
+void backend_hang_up(struct backend *b);
+/* Takes its request, if any, off the instance, which is done with it from here on. */
+struct request *backend_take_request(struct backend *b);
+/* An answer by HTTP was taken, or given up: it becomes ready for the next. Does nothing to one that has been ended. */
+void backend_answered(struct backend *b);
 /* Ends an instance that breaks the rules, by STOP to vmmd. Its request, if any, is the caller's to refuse. */
 void backend_stop(struct backend *b, const char *reason);
 /* ROUTING_GONE */

@@ -101,6 +101,7 @@ void channel_send(struct channel *c, const void *frame, size_t len, uint32_t dea
 {
 	assert(c->state == CHANNEL_IDLE);
 	c->state = CHANNEL_BUSY;
+	c->begun = false;
 	c->id++;
 	uv_timer_start(c->guard, on_guard, (uint64_t)deadline_ms + CHANNEL_GRACE_MS, 0);
 	ssize_t n = send(c->fd, frame, len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -114,6 +115,47 @@ void channel_send(struct channel *c, const void *frame, size_t len, uint32_t dea
 	uv_poll_start(c->poll, UV_READABLE | UV_WRITABLE, on_poll);
 }
 
+int channel_begin(struct channel *c, const struct ticket *ticket, uint32_t deadline_ms)
+{
+	assert(c->state == CHANNEL_IDLE);
+	char frame[sizeof(struct frame_header) + sizeof *ticket];
+	size_t len = ticket ? sizeof frame : sizeof(struct frame_header);
+	struct frame_header h = { .magic = FRAME_MAGIC,
+				  .type = FRAME_BEGIN,
+				  .flags = ticket ? FRAME_FLAG_TICKET : 0,
+				  .id = channel_next_id(c),
+				  .code = deadline_ms };
+	memcpy(frame, &h, sizeof h);
+	if (ticket)
+		memcpy(frame + sizeof h, ticket, sizeof *ticket);
+	if (send(c->fd, frame, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+		return -1;
+	c->state = CHANNEL_BUSY;
+	c->begun = true;
+	c->id++;
+	uv_timer_start(c->guard, on_guard, (uint64_t)deadline_ms + CHANNEL_GRACE_MS, 0);
+	return 0;
+}
+
+void channel_end(struct channel *c)
+{
+	assert(c->state == CHANNEL_BUSY && c->begun);
+	struct frame_header h = { .magic = FRAME_MAGIC, .type = FRAME_END, .id = c->id };
+	c->state = CHANNEL_RESETTING;
+	uv_timer_start(c->guard, on_guard, CHANNEL_RESET_MS, 0);
+	ssize_t n = send(c->fd, &h, sizeof h, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n != sizeof h && (n > 0 || errno == EAGAIN || errno == EINTR))
+		shutdown(c->fd, SHUT_RDWR); /* it reads nothing: reading sees the end, as for a socket that is broken */
+}
+
+/* ... while the answer comes another way? */
+static const char *unexpected_begun(const struct channel *c, const struct frame_header *h)
+{
+	if (h->type != FRAME_FAILED || h->code == FRAME_TOO_LARGE)
+		return "an answer on the channel to a request that went another way";
+	return h->id == c->id ? NULL : "a failure of another request";
+}
+
 /* Is this header, well-formed as it may be, what the state allows? */
 static const char *unexpected(const struct channel *c, const struct frame_header *h)
 {
@@ -121,6 +163,8 @@ static const char *unexpected(const struct channel *c, const struct frame_header
 		return "malformed frame";
 	if (h->type == FRAME_READY)
 		return c->state == CHANNEL_RESETTING ? NULL : "FRAME_READY out of turn";
+	if (c->begun && c->state != CHANNEL_IDLE)
+		return unexpected_begun(c, h);
 	if (c->state != CHANNEL_BUSY)
 		return "an answer that nobody asked for";
 	if (c->out.len > 0 && h->type == FRAME_RESPONSE)
@@ -128,11 +172,11 @@ static const char *unexpected(const struct channel *c, const struct frame_header
 	return h->id == c->id ? NULL : "an answer to another request";
 }
 
-static void take_ready(struct channel *c, uint32_t reset_us)
+static void take_ready(struct channel *c, uint32_t reset_us, bool last)
 {
 	uv_timer_stop(c->guard);
 	c->state = CHANNEL_IDLE;
-	c->events->ready(c->ctx, reset_us);
+	c->events->ready(c->ctx, reset_us, last);
 }
 
 /* Does the instance take the next request after this frame? */
@@ -147,14 +191,14 @@ static bool completes(const struct frame_header *h)
 static void take(struct channel *c, const struct frame_header *h, const void *payload)
 {
 	if (h->type == FRAME_READY) {
-		take_ready(c, h->load_us);
+		take_ready(c, h->load_us, c->begun && (h->flags & FRAME_FLAG_LAST));
 		return;
 	}
 	c->state = CHANNEL_RESETTING;
 	uv_timer_start(c->guard, on_guard, CHANNEL_RESET_MS, 0);
 	c->events->answer(c->ctx, h, h->type == FRAME_RESPONSE ? payload : NULL);
 	if (c->state == CHANNEL_RESETTING && completes(h))
-		take_ready(c, 0);
+		take_ready(c, 0, false);
 }
 
 /* Acts on every whole frame in data[len] (8-aligned); returns the bytes used. Stops when the channel was closed. */

@@ -6,6 +6,7 @@
 
 #include "lib/names.h"
 #include "policy/flow.h"
+#include "proxy/backend.h"
 #include "proxy/proxy.h"
 
 struct question {
@@ -65,7 +66,7 @@ static void default_level(const struct proxy *p, struct question *q)
 	if (!app || !app->has_store)
 		label_drop_tags(p->policy, &q->clearance, &q->level);
 	else
-		q->level = app->lifetime == LIFETIME_CLASS ? q->clearance : q->floor;
+		q->level = app_fixed(app) ? q->clearance : q->floor;
 }
 
 static int read_question(const struct proxy *p, const char *query, struct question *q, struct err *err)
@@ -113,6 +114,34 @@ static bool explain_outside(const struct proxy *p, const struct question *q, jso
 	return add(steps, "ROUTE", "R1", n > 0, why);
 }
 
+const char *explain_transport(enum app_transport transport)
+{
+	return transport == TRANSPORT_TAP ? "tap" : "channel";
+}
+
+static const struct route *find_route(const struct app *app, const struct question *q)
+{
+	const char *owner = app->lifetime == LIFETIME_USER ? q->user : "";
+	const struct route *r;
+	TAILQ_FOREACH (r, &app->routes, of_app)
+		if (strcmp(r->label, q->label_text) == 0 && strcmp(r->owner, owner) == 0)
+			return r;
+	return NULL;
+}
+
+/* How it would get there: by which transport, and where the instances are that there are now. */
+static json_t *instances_of(const struct proxy *p, const struct question *q, const struct app *app)
+{
+	json_t *list = json_array();
+	const struct route *r = find_route(app, q);
+	struct instance *i;
+	TAILQ_FOREACH (i, &p->routes.instances, all)
+		if (r && i->route == r)
+			json_array_append_new(
+				list, json_pack("{s:s, s:s}", "uuid", i->uuid, "address", backend_of(i)->address));
+	return list;
+}
+
 /* Which instances would serve it, and how many there are. */
 static bool explain_route(const struct proxy *p, const struct question *q, json_t *steps)
 {
@@ -121,18 +150,16 @@ static bool explain_route(const struct proxy *p, const struct question *q, json_
 					     "each request finds one in its first state, at exactly this label" };
 	const struct app *app = routes_app(&p->routes, q->app);
 	char why[PPCE_LABEL_SIZE + 300];
-	unsigned n = 0;
-	struct route *r;
 	if (!app && registration_knows(&p->registrations, q->app))
 		return explain_outside(p, q, steps);
 	if (!app)
 		return add(steps, "ROUTE", "", false, "there is no app of that name");
-	const char *owner = app->lifetime == LIFETIME_USER ? q->user : "";
-	TAILQ_FOREACH (r, &app->routes, of_app)
-		if (strcmp(r->label, q->label_text) == 0 && strcmp(r->owner, owner) == 0)
-			n = r->instances;
-	snprintf(why, sizeof why, "instances of %s at %s: %s; %u now, %s", app->name, q->label_text,
-		 whose[app->lifetime], n, n ? "the first idle one is taken" : "one would be started");
+	const struct route *r = find_route(app, q);
+	unsigned n = r ? r->instances : 0;
+	snprintf(why, sizeof why, "instances of %s at %s: %s; %u now, %s; %s", app->name, q->label_text,
+		 whose[app->lifetime], n, n ? "the first idle one is taken" : "one would be started",
+		 app->transport == TRANSPORT_TAP ? "it is asked by HTTP on its own address"
+						 : "it is asked on its channel");
 	return add(steps, "ROUTE", flow_rule_name(FLOW_R8_REUSE), true, why);
 }
 
@@ -143,10 +170,9 @@ static bool explain_reads(const struct proxy *p, const struct question *q, json_
 	char why[PPCE_LABEL_SIZE + 200];
 	if (!app || !app->has_store)
 		return true;
-	if (app->lifetime == LIFETIME_CLASS)
-		snprintf(why, sizeof why,
-			 "the instance is shared, so its label is fixed: it reads what is at or below %s",
-			 q->label_text);
+	if (app_fixed(app))
+		snprintf(why, sizeof why, "the instance %s, so its label is fixed: it reads what is at or below %s",
+			 app->has_sinks ? "may send to others" : "is shared", q->label_text);
 	else
 		snprintf(why, sizeof why,
 			 "the instance reads what is at or below %s, and its label rises by what it reads",
@@ -170,7 +196,12 @@ void explain_handle(struct rest_call *call)
 	bool allowed = add_verdict(steps, "AUTH", &session) && add_verdict(steps, "LABEL", &request) &&
 		       explain_route(p, &q, steps) && explain_reads(p, &q, steps) &&
 		       add_verdict(steps, "CHECK", &answer);
-	rest_reply(call, 200,
-		   json_pack("{s:s, s:s, s:s, s:s, s:b, s:o}", "user", q.user, "app", q.app, "clearance",
-			     q.clearance_text, "label", q.label_text, "allowed", allowed, "steps", steps));
+	json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:b, s:o}", "user", q.user, "app", q.app, "clearance",
+				q.clearance_text, "label", q.label_text, "allowed", allowed, "steps", steps);
+	const struct app *app = routes_app(&p->routes, q.app);
+	if (doc && app) {
+		json_object_set_new(doc, "transport", json_string(explain_transport(app->transport)));
+		json_object_set_new(doc, "instances", instances_of(p, &q, app));
+	}
+	rest_reply(call, 200, doc);
 }

@@ -5,8 +5,11 @@
 #ifndef PROXY_EXPLAIN_H
 #define PROXY_EXPLAIN_H
 
+#include <ppce/routing.h>
+
 #include "lib/rest.h"
 
+const char *explain_transport(enum app_transport transport);
 /* ?user=U&app=A&clearance=L, &label=L for a request below the clearance */
 void explain_handle(struct rest_call *call);
 

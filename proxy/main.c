@@ -19,7 +19,9 @@
 #include "lib/names.h"
 #include "lib/sock.h"
 #include "proxy/backend.h"
+#include "proxy/forward.h"
 #include "proxy/grants.h"
+#include "proxy/health.h"
 #include "proxy/login.h"
 #include "proxy/proxy.h"
 #include "proxy/request.h"
@@ -167,6 +169,7 @@ static int begin(struct proxy *p, const char *listen_on, struct err *err)
 	if (!p->client || routes_init(&p->routes, &backend_ops, p, p->config.proxy.queue, p->config.proxy.queue_ms) < 0)
 		return err_set(err, ERR_INTERNAL, "out of memory");
 	start_clocks(p);
+	health_start(p);
 	config_path(&p->config, "run/auth-session.sock", path, sizeof path);
 	if (sessions_start(&p->sessions, p->loop, p->policy, path, revoke_instances, p, err) < 0 ||
 	    vmmd_start(p, err) < 0 || rest_api_start(p, err) < 0 || open_api(p, err) < 0 ||
@@ -204,15 +207,13 @@ static void drain(struct proxy *p)
 static void refuse_rest(struct proxy *p)
 {
 	struct instance *i;
-	http_client_free(p->client);
 	routes_expire(&p->routes, UINT64_MAX);
 	TAILQ_FOREACH (i, &p->routes.instances, all) {
-		struct backend *b = backend_of(i);
-		struct request *r = b->request;
-		b->request = NULL;
+		struct request *r = backend_take_request(backend_of(i));
 		if (r)
-			request_lost(r, ERR_UNAVAILABLE, "stopped");
+			forward_lost(r, ERR_UNAVAILABLE, "stopped");
 	}
+	http_client_free(p->client);
 	sessions_stop(&p->sessions);
 }
 
@@ -229,6 +230,7 @@ static void end(struct proxy *p)
 	revoke_free(p);
 	uv_close((uv_handle_t *)&p->second, NULL);
 	uv_close((uv_handle_t *)&p->waiting, NULL);
+	health_stop(p);
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
 	unlink(config_path(&p->config, "run/proxy.sock", path, sizeof path));

@@ -7,11 +7,14 @@
  *	headers.c       what of a client's header is let through       encode.c      requests for instances
  *	response.c      what of an answer is let through               timing.c      phases and their histograms
  *	session.c       who asks (auth)                                login.c       /login and /logout
- *	route.c         which instance: queue, choice, growth          vmmd.c        instances come and go
+ *	route*.c        which instance: queue, choice, growth          vmmd.c        instances come and go
  *	backend.c       an instance and its channel                    channel.c     frames
+ *	announce.c      how it comes                                   health.c      is one of others still there?
+ *	forward.c       the step that sends                            forward_tap.c to instances with an address
  *	ticket.c        what the store may read for a request  taint.c       labels of instances that have read
  *	answer.c        an answer and its label                record.c      the audit record of a request
  *	queue.c         the longest wait for an instance      hold.c        when a blocked answer leaves
+ *	refuse.c        why a request fails
  *	registration.c  outside services                               forward_http.c  requests to them
  *	grants.c        users' grants, passed on to auth               auth_call.c  how
  *	revoke.c        instances that end with a clearance (R9)
@@ -63,6 +66,7 @@ struct proxy {
 	uint64_t starts[3];	    /* enum timing_start */
 	uint64_t mismatches;	    /* answers or requests stopped by the last check before a hand-over: always 0 */
 	uv_timer_t second, waiting; /* sweeps; the queue's longest wait */
+	uv_timer_t health;	    /* rounds of proxy/health.c */
 	uv_signal_t term, interrupt;
 	uint64_t end_ms; /* loop time after which nothing is waited for any more */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The path of a request, from top to bottom. Each step is one function; it returns the next step, or STEP_WAIT when
- * something has to happen first, and whoever makes it happen calls resume().
+ * something has to happen first, and whoever makes it happen calls request_resume().
  *
  *	RECV      split the target into app and path, find the token
  *	AUTH      token -> session                      waits for auth when the session is not cached
@@ -27,36 +27,14 @@
 #include "lib/names.h"
 #include "policy/flow.h"
 #include "proxy/answer.h"
-#include "proxy/forward_http.h"
+#include "proxy/forward.h"
 #include "proxy/hold.h"
 #include "proxy/proxy.h"
 #include "proxy/queue.h"
 #include "proxy/record.h"
-#include "proxy/ticket.h"
+#include "proxy/refuse.h"
 
 #define KEPT_SPARE (64u << 10) /* bytes that a request which is kept for reuse may hold */
-
-static void resume(struct request *r, enum request_step next);
-
-/* Notes why the request fails. `detail` is shown to the client. */
-static enum request_step refuse(struct request *r, enum err_kind kind, const char *reason, const char *detail)
-{
-	r->refusal.kind = kind;
-	r->refusal.reason = reason;
-	r->refusal.rule = "";
-	r->refusal.retry_after = kind == ERR_UNAVAILABLE || kind == ERR_FULL ? 1 : 0;
-	snprintf(r->refusal.detail, sizeof r->refusal.detail, "%s", detail);
-	return STEP_REFUSE;
-}
-
-/* The same for a flow rule's verdict, in one wording for all of them: what exactly was blocked is not the client's. */
-static enum request_step refuse_flow(struct request *r, const struct flow_verdict *v, const char *reason)
-{
-	log_debug("request %s: %s: %s", r->x->request_id, flow_rule_name(v->rule), v->why);
-	refuse(r, ERR_DENIED, reason, "this session may not do that");
-	r->refusal.rule = flow_rule_name(v->rule);
-	return STEP_REFUSE;
-}
 
 /* --- RECV ---------------------------------------------------------------------------------------------------- */
 
@@ -84,7 +62,7 @@ static void on_lookup(struct session_lookup *lookup, struct session *s, enum err
 	struct request *r = table_entry(lookup, struct request, lookup);
 	r->session = s;
 	r->lookup_kind = kind;
-	resume(r, STEP_AUTH);
+	request_resume(r, STEP_AUTH);
 }
 
 static enum request_step no_session(struct request *r, enum err_kind kind)
@@ -115,13 +93,13 @@ static enum request_step step_auth(struct request *r)
 /* --- LABEL --------------------------------------------------------------------------------------------------- */
 
 /* Where a request runs that does not say: an app that reads labelled data starts low and rises by what it reads (R2),
- * unless its instance is shared and so never rises (R8). An app that reads none has nothing to rise with. */
+ * unless its label is fixed. An app that reads none has nothing to rise with. */
 static const struct session_level *default_level(const struct request *r)
 {
 	const struct app *app = routes_app(&r->proxy->routes, r->app_name);
 	if (!app || !app->has_store)
 		return &r->session->plain;
-	return app->lifetime == LIFETIME_CLASS ? &r->session->ceiling : &r->session->floor;
+	return app_fixed(app) ? &r->session->ceiling : &r->session->floor;
 }
 
 static enum request_step step_label(struct request *r)
@@ -223,11 +201,11 @@ static bool on_granted(struct waiter *w, struct instance *i)
 {
 	struct request *r = table_entry(w, struct request, waiter);
 	if (session_over(r)) {
-		resume(r, STEP_REFUSE);
+		request_resume(r, STEP_REFUSE);
 		return false;
 	}
 	take_instance(r, i, true);
-	resume(r, STEP_FORWARD);
+	request_resume(r, STEP_FORWARD);
 	return true;
 }
 
@@ -248,7 +226,7 @@ static enum request_step no_instance(struct request *r, enum err_kind kind, cons
 static void on_waited_in_vain(struct waiter *w, enum err_kind kind, const char *reason)
 {
 	struct request *r = table_entry(w, struct request, waiter);
-	resume(r, no_instance(r, kind, reason));
+	request_resume(r, no_instance(r, kind, reason));
 }
 
 static enum request_step acquire_service(struct request *r)
@@ -284,92 +262,6 @@ static enum request_step step_acquire(struct request *r)
 	return STEP_FORWARD;
 }
 
-/* --- FORWARD ------------------------------------------------------------------------------------------------- */
-
-/* Last look before the hand-over, against what vmmd said when it bound the instance: routing by key has made sure of it
- * already, so a mismatch is an error of ours, and the request goes nowhere. */
-static bool right_instance(struct request *r)
-{
-	const char *owner = r->backend ? r->backend->instance.owner : "";
-	struct flow_verdict v = flow_deliver(r->proxy->policy, &r->level, r->session->user, &r->bound, owner);
-	if (v.allowed)
-		return true;
-	r->proxy->mismatches++;
-	log_error("request %s was routed to instance %s by mistake: %s", r->x->request_id, r->instance, v.why);
-	refuse(r, ERR_INTERNAL, "misrouted", "something went wrong inside");
-	r->refusal.rule = flow_rule_name(v.rule);
-	if (r->backend)
-		backend_stop(r->backend, "was given a request by mistake");
-	if (r->service)
-		registration_release(&r->proxy->registrations, r->service, true, clock_ns());
-	r->backend = NULL;
-	r->service = NULL;
-	return false;
-}
-
-static enum request_step step_forward(struct request *r)
-{
-	struct proxy *p = r->proxy;
-	if (!right_instance(r))
-		return STEP_REFUSE;
-	if (r->service) {
-		forward_http(r);
-		return STEP_WAIT;
-	}
-	struct backend *b = r->backend;
-	struct ticket ticket;
-	uint32_t deadline_ms = b->instance.app->deadline_ms;
-	if (encode_frame(&r->encoded, ticket_issue(r, &ticket), channel_next_id(&b->channel), deadline_ms, &p->out) <
-	    0) {
-		backend_stop(b, "a request for it could not be encoded");
-		return refuse(r, ERR_INTERNAL, "encode", "something went wrong inside");
-	}
-	b->request = r;
-	channel_send(&b->channel, p->out.data, p->out.len, deadline_ms);
-	return STEP_WAIT;
-}
-
-void request_answered(struct request *r, const struct frame_header *h, const void *payload)
-{
-	r->payload = payload;
-	r->payload_len = h->length;
-	r->timing.ns[PHASE_LOAD] = h->load_us * 1000ull;
-	r->timing.ns[PHASE_RUN] = h->run_us * 1000ull;
-	r->start_us[2] = h->clone_us;
-	if (!r->backend->instance.from_shell)
-		r->start_us[1] = h->type == FRAME_RESPONSE ? h->code : 0;
-	resume(r, STEP_CHECK);
-}
-
-void request_lost(struct request *r, enum err_kind kind, const char *reason)
-{
-	struct flow_verdict v;
-	bool blocked = answer_blocked(r, &v);
-	r->backend = NULL;
-	resume(r, blocked ? refuse_flow(r, &v, reason) : refuse(r, kind, reason, answer_loss_detail(kind)));
-}
-
-void request_replied(struct request *r, const struct http_reply *reply, const struct err *err)
-{
-	bool reached = !err || err->kind != ERR_UNAVAILABLE;
-	registration_release(&r->proxy->registrations, r->service, reached, clock_ns());
-	r->service = NULL;
-	r->reply = reply;
-	if (reply) {
-		resume(r, STEP_CHECK);
-		return;
-	}
-	log_warn("request %s: outside service: %s", r->x->request_id, err->text);
-	r->tries++;
-	/* Another one may be asked, unless this one may have acted on it: a kept connection can break at any time. */
-	if (!reached && strcmp(r->x->method, "POST") != 0 && strcmp(r->x->method, "PATCH") != 0)
-		resume(r, STEP_ACQUIRE);
-	else
-		resume(r,
-		       refuse(r, err->kind == ERR_TIMEOUT ? ERR_TIMEOUT : ERR_BAD_GATEWAY,
-			      err->kind == ERR_TIMEOUT ? "deadline" : "service-failed", answer_loss_detail(err->kind)));
-}
-
 /* --- CHECK --------------------------------------------------------------------------------------------------- */
 
 static enum request_step bad_answer(struct request *r, const struct err *err)
@@ -388,7 +280,10 @@ static enum request_step step_check(struct request *r)
 	const struct label *ceiling = &r->session->ceiling.label;
 	struct err err = { 0 };
 	struct label label;
-	timing_split_forward(&r->timing, r->start == START_COLD ? r->start_us[1] + r->start_us[2] : 0);
+	if (r->reply)
+		timing_split_http(&r->timing);
+	else
+		timing_split_forward(&r->timing, r->start == START_COLD ? r->start_us[1] + r->start_us[2] : 0);
 	if (answer_take(r, &label, &err) < 0)
 		return bad_answer(r, &err);
 	/* The clearance of today: auth ends the sessions whose ceiling is above a clearance that falls (R9), so as long
@@ -408,7 +303,7 @@ static enum request_step step_check(struct request *r)
 
 static void go_on(struct request *r)
 {
-	resume(r, r->step);
+	request_resume(r, r->step);
 }
 
 static void on_recorded(struct audit_wait *w, const struct err *err)
@@ -487,7 +382,7 @@ static const struct {
 } steps[] = {
 	[STEP_RECV] = { step_recv, PHASE_RECV },	  [STEP_AUTH] = { step_auth, PHASE_AUTH },
 	[STEP_LABEL] = { step_label, PHASE_LABEL },	  [STEP_ROUTE] = { step_route, PHASE_ROUTE },
-	[STEP_ACQUIRE] = { step_acquire, PHASE_ACQUIRE }, [STEP_FORWARD] = { step_forward, PHASE_FORWARD },
+	[STEP_ACQUIRE] = { step_acquire, PHASE_ACQUIRE }, [STEP_FORWARD] = { forward_step, PHASE_FORWARD },
 	[STEP_CHECK] = { step_check, PHASE_CHECK },	  [STEP_DELIVER] = { step_deliver, PHASE_DELIVER },
 	[STEP_REFUSE] = { step_refuse, PHASE_REFUSE },
 };
@@ -516,7 +411,7 @@ static void finish(struct request *r)
 	p->requests--;
 }
 
-static void resume(struct request *r, enum request_step next)
+void request_resume(struct request *r, enum request_step next)
 {
 	while (next < STEP_DONE) {
 		if (next != r->step)
@@ -539,7 +434,7 @@ static void on_gone(struct http_exchange *x)
 	if (r->step != STEP_ACQUIRE || !r->waiter.route)
 		return;
 	route_cancel(&r->proxy->routes, &r->waiter);
-	resume(r, refuse(r, ERR_UNAVAILABLE, "client-gone", "the client went away"));
+	request_resume(r, refuse(r, ERR_UNAVAILABLE, "client-gone", "the client went away"));
 }
 
 static struct request *request_new(struct proxy *p)
@@ -572,7 +467,7 @@ void request_start(struct proxy *p, struct http_exchange *x)
 	x->on_gone = on_gone;
 	r->step = STEP_RECV;
 	r->entered_ns = x->started_ns;
-	resume(r, STEP_RECV);
+	request_resume(r, STEP_RECV);
 }
 
 void request_free_spares(struct proxy *p)

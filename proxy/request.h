@@ -100,13 +100,8 @@ struct request {
 /* Takes an exchange whose path begins with "/APP". */
 void request_start(struct proxy *p, struct http_exchange *x);
 
-/* The instance's channel: FRAME_RESPONSE for the request in flight (payload valid during the call) ... */
-void request_answered(struct request *r, const struct frame_header *h, const void *payload);
-/* ... or there will be none. reason: a stable code. */
-void request_lost(struct request *r, enum err_kind kind, const char *reason);
-
-/* The outside service's answer (valid during the call), or an error. */
-void request_replied(struct request *r, const struct http_reply *reply, const struct err *err);
+/* Something that the request waited for has happened: it goes on with this step. */
+void request_resume(struct request *r, enum request_step next);
 
 void request_free_spares(struct proxy *p);
 

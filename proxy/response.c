@@ -160,10 +160,12 @@ int response_from_http(const struct http_field *fields, unsigned nfields, int st
 	out->status = status;
 	out->nfields = 0;
 	out->release = false;
-	for (unsigned i = 0; i < nfields; i++)
+	for (unsigned i = 0; i < nfields; i++) {
 		if (add_field(out, &bytes, fields[i].name, strlen(fields[i].name), fields[i].value,
 			      strlen(fields[i].value), err) < 0)
 			return -1;
+		out->release |= strcasecmp(fields[i].name, "PPCE-Release") == 0 && strcmp(fields[i].value, "1") == 0;
+	}
 	set_body(out, body, body_len);
 	return 0;
 }

@@ -45,7 +45,7 @@ int response_released(struct response *r, const uint8_t key[TICKET_KEY_BYTES], c
 		      struct release *head, struct err *err);
 /* Moves everything that *r points at into `keep`, whose content is replaced. -1: does not fit its cap, or no memory. */
 int response_keep(struct response *r, struct buf *keep);
-/* The same checks for the answer of an outside service. */
+/* The same checks for an answer by HTTP. It claims to be a release by the field PPCE-Release, which goes no further. */
 int response_from_http(const struct http_field *fields, unsigned nfields, int status, const char *body, size_t body_len,
 		       struct response *out, struct err *err);
 

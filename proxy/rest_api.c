@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "lib/names.h"
 #include "lib/sock.h"
+#include "proxy/backend.h"
 #include "proxy/explain.h"
 #include "proxy/proxy.h"
 
@@ -131,11 +132,12 @@ static const char *state_name(enum instance_state state)
 static json_t *instances_json(const struct routes *t, uint64_t now)
 {
 	json_t *list = json_array();
-	const struct instance *i;
+	struct instance *i;
 	TAILQ_FOREACH (i, &t->instances, all)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "uuid", i->uuid, "app",
-						      i->app->name, "label", i->label, "owner", i->owner, "state",
-						      state_name(i->state), "served", (json_int_t)i->served, "age_s",
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I}", "uuid", i->uuid,
+						      "app", i->app->name, "label", i->label, "owner", i->owner,
+						      "state", state_name(i->state), "address", backend_of(i)->address,
+						      "keep", i->keep, "served", (json_int_t)i->served, "age_s",
 						      (json_int_t)((now - i->born_ns) / 1000000000)));
 	return list;
 }
@@ -149,10 +151,11 @@ static json_t *app_json(const struct app *app)
 		json_array_append_new(routes, json_pack("{s:s, s:s, s:I, s:I, s:I}", "label", r->label, "owner",
 							r->owner, "instances", (json_int_t)r->instances, "asked",
 							(json_int_t)r->needs, "waiting", (json_int_t)r->nwaiting));
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "name", app->name, "lifetime",
-			 lifetimes[app->lifetime], "max_instances", (json_int_t)app->max_instances, "instances",
-			 (json_int_t)app->instances, "ending", (json_int_t)app->ending, "asked", (json_int_t)app->needs,
-			 "waiting", (json_int_t)app->waiting, "routes", routes);
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "name", app->name, "lifetime",
+			 lifetimes[app->lifetime], "transport", explain_transport(app->transport), "max_instances",
+			 (json_int_t)app->max_instances, "instances", (json_int_t)app->instances, "ending",
+			 (json_int_t)app->ending, "asked", (json_int_t)app->needs, "waiting", (json_int_t)app->waiting,
+			 "routes", routes);
 }
 
 static void routes_get(struct rest_call *call)

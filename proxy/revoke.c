@@ -9,7 +9,7 @@
 #include "policy/flow.h"
 #include "proxy/backend.h"
 #include "proxy/proxy.h"
-#include "proxy/request.h"
+#include "proxy/forward.h"
 
 struct revocation {
 	TAILQ_ENTRY(revocation) all;
@@ -86,11 +86,10 @@ static int note(struct revocation *r, const char *uuid)
 static void end_instance(struct proxy *p, struct instance *i)
 {
 	struct backend *b = backend_of(i);
-	struct request *request = b->request;
-	b->request = NULL;
+	struct request *request = backend_take_request(b);
 	route_end(&p->routes, i, "ended by a revocation (R9)", clock_ns());
 	if (request)
-		request_lost(request, ERR_UNAUTHENTICATED, "session-ended");
+		forward_lost(request, ERR_UNAUTHENTICATED, "session-ended");
 }
 
 /* Those that are ENDING already are only waited for. -1: out of memory. */

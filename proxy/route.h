@@ -8,7 +8,8 @@
  * been idle longest is taken. Requests that find none idle wait in order of arrival while the app grows.
  *
  * Growth: one ROUTING_NEED per waiting request at most, and never past the app's max_instances. When all of those
- * belong to other keys, the one of them that has been idle longest is stopped to make room.
+ * belong to other keys, the one of them that has been idle longest is stopped to make room; one that was made ahead for its
+ * key (.keep) only where all are.
  */
 #ifndef PROXY_ROUTE_H
 #define PROXY_ROUTE_H
@@ -38,16 +39,25 @@ struct app {
 	bool discard;
 	uint32_t max_instances, idle_s, max_age_s, max_requests, deadline_ms, request_bytes, response_bytes;
 	unsigned instances;	/* usable or busy */
+	unsigned kept;		/* of these, those with .keep */
 	unsigned ending;	/* stopped or dead, but ROUTING_GONE is still to come */
 	unsigned needs;		/* asked for and not answered */
 	unsigned waiting;	/* requests in the queues of its routes */
 	uint64_t hold_until_ns; /* vmmd refused: do not ask for additional ones before */
-	bool has_store;
+	bool has_store, has_sinks;
+	enum app_transport transport;
 	char digest[PPCE_DIGEST_SIZE]; /* of the image */
 	uint32_t generation;
 	bool gone;   /* removed; freed when nothing points here any more */
 	bool pinned; /* not to be freed now */
 };
+
+/* May an instance's label rise by what it reads? Not where others share it (R8), nor where it can send to others, who
+ * would not rise with it. */
+static inline bool app_fixed(const struct app *app)
+{
+	return app->lifetime == LIFETIME_CLASS || app->has_sinks;
+}
 
 struct route {
 	struct table_link link;
@@ -78,6 +88,7 @@ struct instance {
 	uint32_t slot; /* in the taint table; TAINT_NONE without a store */
 	uint64_t seq;  /* of the newest ticket made for it */
 	bool from_shell;
+	bool keep;    /* made ahead to be there: idleness does not end it */
 	bool surplus; /* to be stopped when its request is done: no longer announced */
 	uint32_t generation;
 };

@@ -7,11 +7,9 @@
 #include "lib/names.h"
 #include "proxy/proxy.h"
 
-static uint32_t ticket_flags(enum app_lifetime lifetime)
+static uint32_t ticket_flags(const struct app *app)
 {
-	if (lifetime == LIFETIME_REQUEST)
-		return TICKET_PRISTINE;
-	return lifetime == LIFETIME_CLASS ? TICKET_FIXED : 0;
+	return (app->lifetime == LIFETIME_REQUEST ? TICKET_PRISTINE : 0) | (app_fixed(app) ? TICKET_FIXED : 0);
 }
 
 const struct ticket *ticket_issue(struct request *r, struct ticket *t)
@@ -22,7 +20,7 @@ const struct ticket *ticket_issue(struct request *r, struct ticket *t)
 		return NULL;
 	memset(t, 0, sizeof *t); /* every byte is under the MAC */
 	t->version = TICKET_VERSION;
-	t->flags = ticket_flags(i->app->lifetime);
+	t->flags = ticket_flags(i->app);
 	t->seq = ++i->seq;
 	t->epoch = s->epoch;
 	t->expires = clock_unix_ms() + i->app->deadline_ms;

@@ -5,10 +5,9 @@
 
 const char *timing_phase_name(enum timing_phase phase)
 {
-	static const char *const names[PHASES] = {
-		"recv",	   "auth",   "label", "route", "acquire", "forward", "check",
-		"deliver", "refuse", "load",  "run",   "hop",	  "reset",   "total"
-	};
+	static const char *const names[PHASES] = { "recv",    "auth",	  "label",  "route", "acquire", "forward",
+						   "check",   "deliver",  "refuse", "load",  "run",	"hop",
+						   "connect", "exchange", "reset",  "total" };
 	return names[phase];
 }
 
@@ -49,15 +48,24 @@ size_t timing_header(const struct timing *t, const uint32_t start_us[3], char *o
 {
 	static const enum timing_phase shown[] = { PHASE_RECV,	  PHASE_AUTH, PHASE_LABEL, PHASE_ROUTE, PHASE_ACQUIRE,
 						   PHASE_FORWARD, PHASE_LOAD, PHASE_RUN,   PHASE_HOP,	PHASE_CHECK };
+	static const enum timing_phase http[] = { PHASE_CONNECT, PHASE_EXCHANGE };
 	static const char *const start_names[] = { "spawn", "create", "bind" };
 	struct text text = { out, out + size - 1 };
 	for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
 		put_phase(&text, timing_phase_name(shown[i]), (t->ns[shown[i]] + 500) / 1000);
+	for (size_t i = 0; t->ns[PHASE_EXCHANGE] && i < sizeof http / sizeof *http; i++)
+		put_phase(&text, timing_phase_name(http[i]), (t->ns[http[i]] + 500) / 1000);
 	for (size_t i = 0; start_us && i < 3; i++)
 		put_phase(&text, start_names[i], start_us[i]);
 	text.at -= 2; /* the last ", " */
 	*text.at = '\0';
 	return (size_t)(text.at - out);
+}
+
+void timing_split_http(struct timing *t)
+{
+	if (t->ns[PHASE_FORWARD] > t->ns[PHASE_CONNECT])
+		t->ns[PHASE_EXCHANGE] = t->ns[PHASE_FORWARD] - t->ns[PHASE_CONNECT];
 }
 
 void timing_split_forward(struct timing *t, uint64_t making_us)

@@ -28,6 +28,9 @@ enum timing_phase {
 	PHASE_LOAD, /* tender: control page and entry */
 	PHASE_RUN,  /* tender: the guest's own run */
 	PHASE_HOP,  /* the rest: sockets and scheduling between proxy and tender */
+	/* the same where the request went by HTTP */
+	PHASE_CONNECT,	/* until there was a connection: 0 on a kept one; of a cold start, most of its making */
+	PHASE_EXCHANGE, /* the rest: request and answer on it, and the run in between */
 	/* off the path */
 	PHASE_RESET, /* tender: back to the snapshot */
 	PHASE_TOTAL, /* first byte of the request to the hand-over of the answer */
@@ -53,6 +56,8 @@ const char *timing_start_name(enum timing_start start);
 /* The value of a Server-Timing field (milliseconds), up to and including PHASE_CHECK and the parts of forward; `start_us`
  * are spawn, create and bind of a cold start, or NULL. Returns its length. */
 size_t timing_header(const struct timing *t, const uint32_t start_us[3], char *out, size_t size);
+/* Sets PHASE_EXCHANGE: what of the time in FORWARD was not connecting. */
+void timing_split_http(struct timing *t);
 /* Sets PHASE_HOP: what of the time in FORWARD was not the tender's. `making_us`: VM and clone of a cold start. */
 void timing_split_forward(struct timing *t, uint64_t making_us);
 void timing_add(struct timing_totals *totals, const struct timing *t); /* phases that did not happen are not counted */

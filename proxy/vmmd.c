@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/names.h"
 #include "lib/sock.h"
+#include "proxy/announce.h"
 #include "proxy/backend.h"
 #include "proxy/proxy.h"
 
@@ -22,14 +23,22 @@ static void on_app(struct proxy *p, const struct routing_message *m)
 		log_error("app %s: out of memory", m->app);
 }
 
+/* Ours have a channel; others have an address instead, and nothing that only the store could tell. */
+static bool reachable(const struct routing_message *m, int fd)
+{
+	if (m->ipv4 && !m->port)
+		return false;
+	return m->foreign ? fd < 0 && m->ipv4 && !m->has_store : fd >= 0;
+}
+
 static void on_instance(struct proxy *p, const struct routing_message *m, int fd)
 {
-	if (fd < 0 || !uuid_valid(m->uuid) || m->response_bytes > PPCE_RESPONSE_BYTES_MAX) {
+	if (!reachable(m, fd) || !uuid_valid(m->uuid) || m->response_bytes > PPCE_RESPONSE_BYTES_MAX) {
 		log_error("vmmd announced an instance without a channel, or with values out of range");
 		sock_close(&fd);
 		return;
 	}
-	backend_announced(p, m, fd);
+	announce_instance(p, m, fd);
 }
 
 static void on_refused(struct proxy *p, const struct routing_message *m)

@@ -165,6 +165,7 @@ int app_remove(struct vmmd *v, struct app *a, struct err *err)
 	struct instance *i;
 	if (state_delete_app(v->state, a->r.name, err) < 0)
 		return -1;
+	pools_app_gone(v, a);
 	TAILQ_REMOVE(&v->apps.list, a, link);
 	v->apps.count--;
 	a->removed = true;

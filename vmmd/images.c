@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/log.h"
 #include "lib/names.h"
@@ -40,6 +41,12 @@ const char *image_state_name(enum image_state state)
 const char *image_kind_name(uint32_t kind)
 {
 	return kind == IMAGE_SOLO5_HVT ? "solo5-hvt" : "ppce";
+}
+
+uint64_t image_snapshot_kib(const struct image *image)
+{
+	struct stat st;
+	return image->snapshot >= 0 && fstat(image->snapshot, &st) == 0 ? (uint64_t)st.st_blocks / 2 : 0;
 }
 
 /* --- waiting for a snapshot ------------------------------------------------------------------------------------- */

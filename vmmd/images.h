@@ -87,6 +87,7 @@ void images_end(struct vmmd *v);
 struct image *image_find(struct vmmd *v, const char *name);
 const char *image_state_name(enum image_state state);
 const char *image_kind_name(uint32_t kind);
+uint64_t image_snapshot_kib(const struct image *image); /* in memory once for all instances; 0: there is none */
 
 enum image_outcome { IMAGE_SAME, IMAGE_ADDED, IMAGE_REPLACED };
 /* Exactly one of image and err is non-NULL. */

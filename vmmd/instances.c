@@ -53,7 +53,7 @@ static int check_label(struct vmmd *v, const char *text, struct err *err)
 	return 0;
 }
 
-int instance_check(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err)
+int instance_check_key(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err)
 {
 	bool owned = app->r.lifetime == LIFETIME_USER;
 	if (owned && !user_valid(owner))
@@ -62,7 +62,12 @@ int instance_check(struct vmmd *v, const struct app *app, const char *label, con
 	if (!owned && *owner)
 		return err_set(err, ERR_INVALID, "instances of app %s are not bound to a user: leave out the owner",
 			       app->r.name);
-	if (check_label(v, label, err) < 0)
+	return check_label(v, label, err);
+}
+
+int instance_check(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err)
+{
+	if (instance_check_key(v, app, label, owner, err) < 0)
 		return -1;
 	if (app->nliving >= app->r.max_instances)
 		return err_set(err, ERR_FULL, "app %s has %u instances, which is its max_instances", app->r.name,
@@ -139,6 +144,7 @@ void instance_stop(struct instance *i, const char *fmt, ...)
 	i->state = INSTANCE_ENDING;
 	i->app->nliving--;
 	tender_kill(i->tender, "%s", reason);
+	pools_lost(i->tender->v, i, i->tender->reason);
 }
 
 /* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
@@ -242,6 +248,7 @@ static void on_ended(struct tender *t)
 	if (i->state != INSTANCE_ENDING) {
 		i->state = INSTANCE_ENDING;
 		i->app->nliving--;
+		pools_lost(v, i, t->reason);
 	}
 	if (i->announced)
 		route_gone(v, i, t->reason);
@@ -269,7 +276,7 @@ static void sweep_one(struct instance *i, uint64_t now, bool alone)
 		used = i->started_ns;
 	if (r->max_age_s && now - i->started_ns > 2ull * r->max_age_s * SECOND_NS)
 		instance_stop(i, "older than twice max_age");
-	else if (alone && r->idle_s && !i->keep && now - used > r->idle_s * SECOND_NS)
+	else if (alone && r->idle_s && !i->pool && now - used > r->idle_s * SECOND_NS)
 		instance_stop(i, "idle, and no proxy is connected");
 }
 

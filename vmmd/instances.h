@@ -22,6 +22,7 @@ struct vmmd;
 struct app;
 struct tender;
 struct instance;
+struct pool;
 struct instance_net;
 struct foreign;
 
@@ -39,7 +40,7 @@ typedef void instance_gone_fn(void *ctx);
 struct instance_wish {
 	const char *label, *owner;    /* of instance_check() */
 	uint64_t id;		      /* of the proxy's question, 0: nobody asked */
-	bool keep;		      /* made ahead: idleness does not end it */
+	struct pool *pool;	      /* that it is made ahead for, or NULL: idleness does not end it */
 	instance_started_fn *started; /* never called from within instance_start(); may be NULL */
 	void *started_ctx;
 };
@@ -49,10 +50,11 @@ struct instance {
 	LIST_ENTRY(instance) app_link;
 	struct app *app;
 	struct tender *tender;
+	struct pool *pool;	  /* of its wish, for as long as it is wanted there */
 	struct instance_net *net; /* vmmd/network.h; NULL without a tap */
 	struct foreign *foreign;  /* vmmd/foreign.h; one of a foreign unikernel that starts, else NULL */
 	enum instance_state state;
-	bool from_shell, keep;
+	bool from_shell;
 	bool external;			       /* a unikernel made elsewhere: it has no channel and no statistics */
 	bool announced;			       /* to the proxy, or held for one */
 	struct route_question asked;	       /* answered when it is announced or has failed */
@@ -82,7 +84,9 @@ void instances_init(struct vmmd *v);
 /* Kills and reaps all tenders, then frees the instances. */
 void instances_end(struct vmmd *v);
 struct instance *instance_find(struct vmmd *v, const char *uuid);
-/* May this (app, label, owner) be started at all? Checks the label's form, the owner and the limits. */
+/* Can there be instances of this (app, label, owner)? Checks the label's form and the owner. */
+int instance_check_key(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err);
+/* May one be started now? Checks the limits besides. */
 int instance_check(struct vmmd *v, const struct app *app, const char *label, const char *owner, struct err *err);
 /* Starts one whose instance_check() passed and whose image is ready. Without a tap the channel is on its way to the proxy
  * when this returns; with one, as soon as the tap is there. What fails later is told to .started and to the proxy. */

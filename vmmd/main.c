@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/http_client.h"
 #include "lib/log.h"
 #include "lib/names.h"
 #include "vmmd/rest_api.h"
@@ -110,6 +111,7 @@ static int start(struct daemon *d, struct err *err)
 
 	TAILQ_INIT(&v->images.list);
 	TAILQ_INIT(&v->apps.list);
+	TAILQ_INIT(&v->pools.list);
 	LIST_INIT(&v->images.adds);
 	if (tenders_init(v, err) < 0)
 		return -1;
@@ -117,7 +119,7 @@ static int start(struct daemon *d, struct err *err)
 	if (!d->api || route_start(v, err) < 0)
 		return -1;
 	v->state = state_open(config_path(&v->config, "state/vmmd.db", path, sizeof path), err);
-	if (!v->state || images_load(v, err) < 0 || apps_load(v, err) < 0)
+	if (!v->state || images_load(v, err) < 0 || apps_load(v, err) < 0 || pools_load(v, err) < 0)
 		return -1;
 	instances_init(v);
 	if (attach_start(v, err) < 0 || network_start(v, err) < 0)
@@ -125,6 +127,7 @@ static int start(struct daemon *d, struct err *err)
 	shells_init(v);
 	images_boot_all(v);
 	images_refresh_start(v);
+	pools_start(v);
 	return 0;
 }
 
@@ -145,7 +148,10 @@ static void end(struct daemon *d)
 	log_info("ending %u instances", v->instances.count);
 	v->ending = true;
 	rest_api_stop(d->api);
+	if (v->net_rest)
+		http_client_free(v->net_rest);
 	route_end(v);
+	pools_end(v);
 	shells_end(v);
 	images_end(v);
 	instances_end(v);

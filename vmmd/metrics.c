@@ -54,6 +54,10 @@ static void put_gauges(const struct vmmd *v, struct buf *out)
 	put(out, "gauge", "tenders", "Tender processes of every kind.", v->tenders.count);
 	put(out, "gauge", "shells", "Shells that are ready.", v->shells.ready);
 	put(out, "gauge", "shells_wanted", "Shells that are to be ready.", v->shells.want);
+	unsigned ready, want;
+	pools_total(v, &ready, &want);
+	put(out, "gauge", "warm", "Instances made ahead that are ready.", ready);
+	put(out, "gauge", "warm_wanted", "Instances that are to be made ahead.", want);
 	put(out, "gauge", "images", "Images.", v->images.count);
 	put(out, "gauge", "apps", "Apps.", v->apps.count);
 	put(out, "gauge", "store_connected", "1 while the store is connected.", attach_connected(v) ? 1 : 0);
@@ -77,6 +81,8 @@ static void put_counters(const struct metrics *m, struct buf *out)
 	put(out, "counter", "refused_total", "Questions for an instance that were refused.", m->refused);
 	put(out, "counter", "boot_failures_total", "Boots of images that failed.", m->boots_failed);
 	put(out, "counter", "shell_failures_total", "Shells that died before they were used.", m->shell_failures);
+	put(out, "counter", "warm_failures_total", "Instances made ahead that died at once or could not be made.",
+	    m->warm_failures);
 	put(out, "counter", "log_lines_total", "Lines that guests logged.", m->log_lines);
 	put(out, "counter", "log_dropped_total", "Lines over the rate limit.", m->log_dropped);
 	put(out, "counter", "proxy_connects_total", "Connections of proxies.", m->proxy_connects);

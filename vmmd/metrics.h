@@ -26,7 +26,7 @@ struct metrics {
 	uint64_t ends, ends_failed; /* failed: ended by itself, not on our or its own orderly wish */
 	uint64_t refused;
 	uint64_t boots_failed;
-	uint64_t shell_failures;
+	uint64_t shell_failures, warm_failures;
 	uint64_t log_lines, log_dropped;
 	uint64_t proxy_connects, proxy_faults;
 };

@@ -49,36 +49,7 @@ int rest_label(struct vmmd *v, const json_t *body, const char *key, char out[PPC
 	return 0;
 }
 
-/* --- pools and events --------------------------------------------------------------------------------------------- */
-
-static json_t *pools_json(const struct vmmd *v)
-{
-	json_t *j = json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:I}", "shells", (json_int_t)v->shells.want,
-			      "shells_ready", (json_int_t)v->shells.ready, "backend",
-			      v->tenders.kvm ? "kvm" : "process", "isolation", v->tenders.kvm ? "vm" : "process",
-			      "instances", (json_int_t)v->instances.count, "max_instances",
-			      (json_int_t)v->config.vmmd.max_instances, "tenders", (json_int_t)v->tenders.count);
-	if (j && v->shells.failures)
-		json_object_set_new(j, "shells_failing", json_string(v->shells.reason));
-	return j;
-}
-
-static void pools_get(struct rest_call *call)
-{
-	rest_reply(call, 200, pools_json(call->ctx));
-}
-
-static void pools_put(struct rest_call *call)
-{
-	long long shells;
-	struct err err;
-	if (json_get_int(call->body, "shells", 0, SHELLS_MAX, 0, &shells, &err) < 0) {
-		rest_fail(call, &err);
-		return;
-	}
-	shells_set(call->ctx, (unsigned)shells);
-	rest_reply(call, 200, pools_json(call->ctx));
-}
+/* --- events ---------------------------------------------------------------------------------------------------- */
 
 static void events_get(struct rest_call *call)
 {
@@ -99,7 +70,7 @@ static const char *const app_keys[] = { "name!", "image!",  "lifetime!",    "tra
 					"idle",	 "max_age", "max_requests", "deadline_ms", "port", "sinks",
 					"start", "shells",  "taps",	    "args",	   NULL };
 static const char *const instance_keys[] = { "app!", "label", "owner", NULL };
-static const char *const pool_keys[] = { "shells!", NULL };
+static const char *const pool_keys[] = { "shells", "app", "label", "owner", "warm", NULL };
 
 static const struct rest_route routes[] = {
 	{ "POST", "/v1/images", rest_image_add, "Copy an image file, boot it once and keep its snapshot", image_keys },
@@ -114,8 +85,11 @@ static const struct rest_route routes[] = {
 	{ "GET", "/v1/instances", rest_instance_list, "List the instances", NULL },
 	{ "GET", "/v1/instances/{uuid}", rest_instance_get, "One instance", NULL },
 	{ "DELETE", "/v1/instances/{uuid}", rest_instance_stop, "Stop an instance", NULL },
-	{ "GET", "/v1/pools", pools_get, "What is made ahead, and the isolation in force", NULL },
-	{ "PUT", "/v1/pools", pools_put, "Set how many shells are made ahead, until the daemon ends", pool_keys },
+	{ "GET", "/v1/pools", rest_pools_get, "What is made ahead, what it holds, and the isolation in force", NULL },
+	{ "PUT", "/v1/pools", rest_pools_put,
+	  "Set how many shells are made ahead, until the daemon ends, or how many instances of one app, label and "
+	  "owner",
+	  pool_keys },
 	{ "GET", "/v1/events", events_get, "The last events; ?after=SEQ for later ones only", NULL },
 	{ "GET", "/v1/logs/{app}", rest_log_tail, "The last lines that an app logged; ?lines=N", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },

@@ -7,6 +7,7 @@
 #define VMMD_REST_API_H
 
 #include "lib/rest.h"
+#include "vmmd/memory.h"
 #include "vmmd/vmmd.h"
 
 struct rest_api; /* the running server */
@@ -30,7 +31,12 @@ void rest_instance_start(struct rest_call *call);
 void rest_instance_list(struct rest_call *call);
 void rest_instance_get(struct rest_call *call);
 void rest_instance_stop(struct rest_call *call);
+/* rest_pools.c */
+void rest_pools_get(struct rest_call *call);
+void rest_pools_put(struct rest_call *call);
 
+/* Sets private_kib and shared_kib of a process; null where they are not known. */
+void rest_add_memory(json_t *j, const struct memory_survey *s, pid_t pid);
 /* Label text of a body's member `key` in canonical form; empty when absent. */
 int rest_label(struct vmmd *v, const json_t *body, const char *key, char out[PPCE_LABEL_SIZE], struct err *err);
 /* An unsigned decimal of the query string; `fallback` when absent. */

@@ -70,7 +70,7 @@ static json_t *instance_json(struct vmmd *v, const struct instance *i)
 	set_number(j, "bind_us", i->bind_us);
 	json_object_set_new(j, "from_shell", json_boolean(i->from_shell));
 	json_object_set_new(j, "start", json_string(app_start_name(i->app->r.boot)));
-	json_object_set_new(j, "keep", json_boolean(i->keep));
+	json_object_set_new(j, "keep", json_boolean(i->pool != NULL));
 	add_network(j, i);
 	if (!i->external) /* else only the proxy sees its requests */
 		add_stats(j, i, now);
@@ -156,14 +156,26 @@ void rest_instance_start(struct rest_call *call)
 
 /* --- the others --------------------------------------------------------------------------------------------------- */
 
-void rest_instance_list(struct rest_call *call)
+static void list(void *ctx, const struct memory_survey *s)
 {
+	struct rest_call *call = ctx;
 	struct vmmd *v = call->ctx;
 	const struct instance *i;
-	json_t *list = json_array();
-	INSTANCE_FOREACH (v, i)
-		json_array_append_new(list, instance_json(v, i));
-	rest_reply(call, 200, json_pack("{s:o}", "instances", list));
+	json_t *rows = json_array();
+	INSTANCE_FOREACH (v, i) {
+		json_t *row = instance_json(v, i);
+		rest_add_memory(row, s, i->tender->pid);
+		json_array_append_new(rows, row);
+	}
+	rest_reply(call, 200, json_pack("{s:o}", "instances", rows));
+}
+
+void rest_instance_list(struct rest_call *call)
+{
+	struct rest_call *later = rest_defer(call);
+	struct err err;
+	if (memory_survey(later->ctx, list, later, &err) < 0)
+		rest_fail(later, &err);
 }
 
 static struct instance *named(struct rest_call *call)

@@ -33,8 +33,8 @@ static struct instance *prepare(struct vmmd *v, struct app *app, const struct in
 	i->app = app;
 	i->held = -1;
 	i->slot = TAINT_NONE;
-	i->keep = wish->keep;
 	i->external = app->image->r.kind != IMAGE_PPCE;
+	i->pool = wish->pool;
 	i->asked = (struct route_question){ .id = wish->id, .generation = v->route.generation };
 	i->started = wish->started;
 	i->started_ctx = wish->started_ctx;
@@ -184,6 +184,7 @@ void instance_give_up(struct vmmd *v, struct instance *i, const struct err *err)
 		return;
 	}
 	i->app->nliving--;
+	pools_lost(v, i, err->text);
 	instance_forget(v, i);
 }
 

@@ -25,13 +25,15 @@ static const char schema[] =
 	" transport INTEGER NOT NULL DEFAULT 0, port INTEGER NOT NULL DEFAULT 0, sinks TEXT NOT NULL DEFAULT '',"
 	" boot INTEGER NOT NULL DEFAULT 0, no_shells INTEGER NOT NULL DEFAULT 0, no_taps INTEGER NOT NULL DEFAULT 0,"
 	" args TEXT NOT NULL DEFAULT '') STRICT;"
+	"CREATE TABLE IF NOT EXISTS pools (app TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,"
+	" label TEXT NOT NULL, owner TEXT NOT NULL, warm INTEGER NOT NULL, PRIMARY KEY (app, label, owner)) STRICT;"
 	"PRAGMA user_version = 3;";
 
 /* Version 1 knew no queries. Its images were built for an older ABI and have to be added again anyway. */
 static const char upgrade_1[] = "ALTER TABLE images ADD COLUMN queries TEXT NOT NULL DEFAULT ''";
 
-/* Version 2 knew no networks: its apps go on over channels, and whether an image can use a network is seen when it is booted
- * after the start. */
+/* Version 2 knew no networks and no pools: its apps go on over channels, and whether an image can use a network is seen
+ * when it is booted after the start. */
 static const char upgrade_2[] = "ALTER TABLE images ADD COLUMN network INTEGER NOT NULL DEFAULT 0;"
 				"ALTER TABLE images ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
 				"ALTER TABLE images ADD COLUMN device TEXT NOT NULL DEFAULT '';"
@@ -177,6 +179,14 @@ static bool read_app(sqlite3_stmt *q, struct app_record *r)
 	       get_text(q, 15, r->args, sizeof r->args) && foreign_args_check(r->args, NULL) == 0;
 }
 
+static bool read_pool(sqlite3_stmt *q, struct pool_record *r)
+{
+	*r = (struct pool_record){ 0 };
+	return get_text(q, 0, r->app, sizeof r->app) && name_valid(r->app) &&
+	       get_text(q, 1, r->label, sizeof r->label) && *r->label && get_text(q, 2, r->owner, sizeof r->owner) &&
+	       (!*r->owner || user_valid(r->owner)) && get_number(q, 3, 1, APP_INSTANCES_MAX, &r->warm);
+}
+
 /* Calls `row` for every row of the query. */
 static int each(struct state *s, const char *sql, int (*row)(sqlite3_stmt *q, void *ctx, struct err *err), void *ctx,
 		struct err *err)
@@ -238,6 +248,27 @@ int state_apps(struct state *s, state_app_fn *fn, void *ctx, struct err *err)
 		"SELECT name, image, lifetime, discard, max_instances, idle_s, max_age_s, max_requests, deadline_ms, "
 		"transport, port, sinks, boot, no_shells, no_taps, args FROM apps ORDER BY name",
 		app_row, &call, err);
+}
+
+struct pool_call {
+	state_pool_fn *fn;
+	void *ctx;
+};
+
+static int pool_row(sqlite3_stmt *q, void *ctx, struct err *err)
+{
+	const struct pool_call *call = ctx;
+	struct pool_record r;
+	if (!read_pool(q, &r))
+		return err_set(err, ERR_INTERNAL, "the database: a row of the pools of app `%.40s` is damaged",
+			       (const char *)sqlite3_column_text(q, 0));
+	return call->fn(call->ctx, &r, err);
+}
+
+int state_pools(struct state *s, state_pool_fn *fn, void *ctx, struct err *err)
+{
+	struct pool_call call = { fn, ctx };
+	return each(s, "SELECT app, label, owner, warm FROM pools ORDER BY rowid", pool_row, &call, err);
 }
 
 /* --- writing -------------------------------------------------------------------------------------------------- */
@@ -326,4 +357,33 @@ int state_delete_image(struct state *s, const char *name, struct err *err)
 int state_delete_app(struct state *s, const char *name, struct err *err)
 {
 	return delete_row(s, "DELETE FROM apps WHERE name = ?", name, err);
+}
+
+static void bind_key(sqlite3_stmt *q, const struct pool_record *r)
+{
+	sqlite3_bind_text(q, 1, r->app, -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, 2, r->label, -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, 3, r->owner, -1, SQLITE_STATIC);
+}
+
+int state_put_pool(struct state *s, const struct pool_record *r, struct err *err)
+{
+	sqlite3_stmt *q = prepare(s,
+				  "INSERT INTO pools VALUES (?, ?, ?, ?) ON CONFLICT (app, label, owner) DO UPDATE SET "
+				  "warm = excluded.warm",
+				  err);
+	if (!q)
+		return -1;
+	bind_key(q, r);
+	sqlite3_bind_int64(q, 4, r->warm);
+	return finish(s, q, err);
+}
+
+int state_delete_pool(struct state *s, const struct pool_record *r, struct err *err)
+{
+	sqlite3_stmt *q = prepare(s, "DELETE FROM pools WHERE app = ? AND label = ? AND owner = ?", err);
+	if (!q)
+		return -1;
+	bind_key(q, r);
+	return finish(s, q, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The VM manager: the daemon's whole state in one structure, which every module takes as its first argument. One
- * thread, one loop; only store.c hands work to other threads, and that work touches nothing of this.
+ * thread, one loop; only store.c and memory.c hand work to other threads, and that work touches nothing of this.
  *
  *   main.c      start, signals, orderly end          images.c     images and their snapshots
  *   probe.c     which backend works here             apps.c       apps and their settings
@@ -13,7 +13,8 @@
  *   foreign.c, foreign_image.c, solo5.c, output.c   unikernels made elsewhere
  *   attach.c    the store, and the taint table       applog.c     what guests log
  *   network.c   ppce-net and its taps                events.c, metrics.c       what operators see
- *   sinks.c     which sinks an instance may have
+ *   sinks.c     which sinks an instance may have     pools.c      instances made ahead
+ *   memory.c    what processes hold
  */
 #ifndef VMMD_VMMD_H
 #define VMMD_VMMD_H
@@ -30,10 +31,12 @@
 #include "vmmd/instances.h"
 #include "vmmd/metrics.h"
 #include "vmmd/network.h"
+#include "vmmd/pools.h"
 #include "vmmd/route.h"
 #include "vmmd/shells.h"
 #include "vmmd/tenders.h"
 
+struct http_client;
 struct state;
 
 struct vmmd {
@@ -47,12 +50,14 @@ struct vmmd {
 	struct images images;
 	struct apps apps;
 	struct instances instances;
+	struct pools pools;
 	struct route route;
 	struct attach attach;
 	struct network network;
 	struct events events;
 	struct metrics metrics;
-	bool ending; /* everything is being taken down: start nothing */
+	struct http_client *net_rest; /* to ppce-net's listing; NULL until somebody asks */
+	bool ending;		      /* everything is being taken down: start nothing */
 };
 
 #endif

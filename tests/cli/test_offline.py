@@ -80,6 +80,11 @@ def test_help_teaches_by_example():
     (["image", "ls", "extra"], "one argument too many"),
     (["pool", "set", "65"], "0 to 64"),
     (["pool", "set", "many"], "0 to 64"),
+    (["pool", "set", "-1"], "no option -1"),
+    (["pool", "set"], "SHELLS|APP is missing"),
+    (["pool", "set", "hello", "--warm", "2"], "both --label L and --warm N"),
+    (["pool", "set", "hello", "--label", "level=NATO_SECRET"], "both --label L and --warm N"),
+    (["pool", "set", "hello", "--label", "level=NATO_SECRET", "--warm", "4097"], "--warm must be"),
     (["ps", "-o", "yaml"], "-o cannot be `yaml`"),
     (["ps", "-C"], "-C needs a value"),
     (["audit", "tail", "--refused=yes"], "takes no value"),
@@ -105,6 +110,7 @@ def test_without_a_platform(tmp_path):
     fails(78, "ppce.yaml", "config", "check", "-C", tmp_path)
     fails(78, "ppce.yaml", "status", "-C", tmp_path)
     fails(5, ["vmmd", "ppce up"], "ps", "-C", tmp_path)
+    fails(5, ["vmmd", "ppce up"], "pool", "set", "x", "--label", "level=UNCLASSIFIED", "--warm", "1", "-C", tmp_path)
 
 
 def test_the_directory_comes_from_C_or_the_environment_or_here(made):

@@ -175,7 +175,34 @@ def test_pool(p):
     p.cli("pool", "set", "0")
     eventually(lambda: p.cli_json("pool", "ls")["shells_ready"] == 0)
     p.cli("pool", "set", "2")
-    assert "shells" in p.cli("pool", "ls")
+    table = p.cli("pool", "ls").splitlines()
+    assert table[0].split()[:7] == ["KIND", "APP", "IMAGE", "LABEL", "OWNER", "WANT", "READY"]
+    assert [line.split()[0] for line in table[1:]] == ["shell", "snapshot"]
+
+
+def test_pool_of_instances(p):
+    p.cli("app", "add", "made", "--image", "echo", "--lifetime", "user", "--max-instances", "3")
+    p.cli("pool", "set", "made", "--label", SECRET, "--owner", "ann", "--warm", "2")
+
+    def ready():
+        row, = p.cli_json("pool", "ls")["warm"]
+        return row if row["ready"] == 2 else None
+
+    row = eventually(ready, what="two instances")
+    assert (row["app"], row["label"], row["owner"], row["want"]) == ("made", SECRET, "ann", 2)
+    assert row["private_kib"] > 0 and len(row["processes"]) == 2
+    line, = [line for line in p.cli("pool", "ls").splitlines() if line.startswith("warm")]
+    assert line.split()[1:7] == ["made", "echo", SECRET, "ann", "2", "2"]
+    assert len(p.cli_json("ps", "made")) == 2
+    fails(p, 3, "no app", "pool", "set", "nothing", "--label", SECRET, "--warm", "1")
+    fails(p, 2, "max_instances of app made, which is 3", "pool", "set", "made", "--label", SECRET, "--owner", "ann",
+          "--warm", "4")
+    fails(p, 6, "for other labels and owners", "pool", "set", "made", "--label", SECRET, "--owner", "bob", "--warm", "2")
+    fails(p, 2, "owner", "pool", "set", "made", "--label", SECRET, "--warm", "1")
+    fails(p, 2, "level", "pool", "set", "made", "--label", "level=NATO_SECRT", "--owner", "ann", "--warm", "1")
+    p.cli("pool", "set", "made", "--label", SECRET, "--owner", "ann", "--warm", "0")
+    assert p.cli_json("pool", "ls")["warm"] == []
+    p.cli("app", "rm", "made")
 
 
 def test_explain(p):

@@ -51,6 +51,7 @@ struct later {
 	uv_timer_t timer;
 	struct http_exchange *x;
 	struct rest_call *call;
+	struct http_pending *pending;
 };
 
 static void free_handle(uv_handle_t *handle)
@@ -115,6 +116,26 @@ static void on_reply(void *ctx, const struct http_reply *reply, const struct err
 				 reply->body_len));
 }
 
+static void on_cancel(uv_timer_t *timer)
+{
+	struct later *l = timer->data;
+	http_call_cancel(l->pending);
+	answer_text(l->x, 200, "cancelled");
+	uv_close((uv_handle_t *)timer, free_handle);
+}
+
+static void cancel_later(struct http_pending *pending, struct http_exchange *x)
+{
+	struct later *l = calloc(1, sizeof(*l));
+	if (!l)
+		abort();
+	l->x = x;
+	l->pending = pending;
+	uv_timer_init(&loop, &l->timer);
+	l->timer.data = l;
+	uv_timer_start(&l->timer, on_cancel, 30, 0);
+}
+
 /* Calls what the JSON body describes and gives back what came. */
 static void serve_call(struct http_exchange *x)
 {
@@ -140,7 +161,13 @@ static void serve_call(struct http_exchange *x)
 	call.body_len = body ? strlen(body) : 0;
 	call.timeout_ms = (unsigned)timeout;
 	call.answer_bytes = (size_t)size;
-	http_call_start(client, &call, on_reply, x);
+	call.until_accepted = json_is_true(json_object_get(doc, "until_accepted"));
+	call.once = json_is_true(json_object_get(doc, "once"));
+	call.reset = json_is_true(json_object_get(doc, "reset"));
+	call.keepalive_s = json_is_true(json_object_get(doc, "keepalive")) ? 7 : 0;
+	struct http_pending *pending = http_call_start(client, &call, on_reply, x);
+	if (json_is_true(json_object_get(doc, "cancel")))
+		cancel_later(pending, x);
 	json_decref(doc);
 }
 
@@ -169,6 +196,8 @@ static void serve(void *ctx, struct http_exchange *x)
 		serve_size(x);
 	else if (strcmp(x->path, "/call") == 0)
 		serve_call(x);
+	else if (strcmp(x->path, "/forget") == 0)
+		http_client_forget(client, x->query), http_respond(x, &empty);
 	else if (strcmp(x->path, "/fields") == 0)
 		serve_fields(x);
 	else if (strcmp(x->path, "/empty") == 0)

@@ -144,6 +144,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.proxy.body_ms, 30000);
 	assert_int_equal(c.proxy.idle_ms, 60000);
 	assert_int_equal(c.proxy.blocked_grid_ms, 100);
+	assert_int_equal(c.proxy.health_s, 10);
 	assert_int_equal(c.audit.durability, DURABILITY_PROCESS);
 	assert_int_equal(c.audit.rotate_mib, 64);
 	assert_int_equal(c.audit.checkpoint_ms, 1000);
@@ -249,6 +250,7 @@ static void test_example(void **state)
 					    "  body_ms:",
 					    "  idle_ms:",
 					    "  blocked_grid_ms:",
+					    "  health_s:",
 					    "audit:",
 					    "  durability:",
 					    "  rotate_mib:",

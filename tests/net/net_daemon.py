@@ -24,7 +24,7 @@ CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
 # struct net_message of include/ppce/net.h
-MESSAGE = struct.Struct("<IIQ37s16s6s6sB2x9I560s1024s200s")
+MESSAGE = struct.Struct("<IIQ37s16s6s6sBBx9I560s1024s200s")
 TAKE, TAKE_NAMED, GIVE, TAKEN, GIVEN, REFUSED, LOST = 1, 2, 3, 16, 17, 18, 19
 # enum err_kind of lib/err.h
 INVALID, NOT_FOUND, CONFLICT, FULL = 2, 5, 8, 15
@@ -74,17 +74,17 @@ class Message:
         self.type, self.kind, self.id = f[:3]
         self.uuid, self.name = (t.split(b"\0")[0].decode() for t in f[3:5])
         self.mac, self.gateway_mac = map(frames.mac_text, f[5:7])
-        self.from_pool, self.ifindex = f[7], f[8]
-        self.ip, self.gateway = str(ipaddress.IPv4Address(f[9])), str(ipaddress.IPv4Address(f[11]))
-        self.prefix, self.mtu, self.took_us, self.flow_s = f[10], f[12], f[15], f[16]
-        self.reason = f[19].split(b"\0")[0].decode()
+        self.from_pool, self.ifindex = f[7], f[9]
+        self.ip, self.gateway = str(ipaddress.IPv4Address(f[10])), str(ipaddress.IPv4Address(f[12]))
+        self.prefix, self.mtu, self.took_us, self.flow_s = f[11], f[13], f[16], f[17]
+        self.reason = f[20].split(b"\0")[0].decode()
 
     def __repr__(self):
         return f"<{self.type} id={self.id} {self.uuid} {self.name} kind={self.kind} {self.reason!r}>"
 
 
-def message(kind, number=0, who="", sinks="", label="", uid=0, gid=0):
-    return MESSAGE.pack(kind, 0, number, who.encode(), b"", b"", b"", 0, 0, 0, 0, 0, 0, uid, gid, 0, 0, sinks.encode(),
+def message(kind, number=0, who="", sinks="", label="", uid=0, gid=0, fresh=0):
+    return MESSAGE.pack(kind, 0, number, who.encode(), b"", b"", b"", 0, fresh, 0, 0, 0, 0, 0, uid, gid, 0, 0, sinks.encode(),
                         label.encode(), b"")
 
 
@@ -194,8 +194,9 @@ class Peer:
         assert m.id == self.number
         return m, fd
 
-    def take(self, sinks="", label="", who=None):
-        m, fd = self.ask(TAKE, who=who or str(uuid.uuid4()), sinks=sinks, label=label)
+    def take(self, sinks="", label="", who=None, fresh=0):
+        m, fd = self.ask(TAKE, who=who or str(uuid.uuid4()), sinks=sinks, label=label,
+                         fresh=fresh)
         assert m.type == TAKEN, m
         return Tap(m, fd)
 

@@ -331,3 +331,23 @@ def test_directory_with_other_owner_may_not_matter(make_net):
         rules = sh("nft", "list", "ruleset")
         assert "skuid 0 " in rules and "skuid 12345 " in rules
         net.stop()
+
+
+def test_the_next_holder_has_a_budget_of_its_own(make_net):
+    """What one holder of a tap has used up of the ARP that the rules let through is not missing to the next."""
+    net = make_net(taps=1)
+    net.settled(1)
+    with net.peer() as p:
+        first = p.take()
+        for _ in range(200):
+            first.send(first.arp())
+        p.give(first)
+        first.close()
+        net.settled(2)  # the one made meanwhile, and this one again
+        taps = [p.take(), p.take()]
+        assert first.name in {tap.name for tap in taps}
+        for tap in taps:
+            tap.send(tap.arp())
+            answer = tap.receive(5)
+            assert answer and answer[12:14] == b"\x08\x06"
+            tap.close()

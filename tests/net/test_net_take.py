@@ -74,6 +74,40 @@ def test_pool_is_filled_up_and_used(make_net):
             t.close()
 
 
+def test_fresh_is_made_for_the_question_though_the_pool_is_full(make_net):
+    net = make_net(taps=2)
+    net.settled(2)
+    with net.peer() as p:
+        ready = {tap["name"] for tap in net.taps(state="ready")}
+        tap = p.take(fresh=1)
+        assert not tap.from_pool and tap.name not in ready
+        assert {t["name"] for t in net.taps(state="ready")} == ready
+        pooled = p.take()
+        assert pooled.from_pool and pooled.name in ready
+        p.give(tap)
+        tap.close()
+        again = p.take(fresh=1)
+        assert not again.from_pool
+        again.close()
+        pooled.close()
+
+
+def test_fresh_waits_for_its_own_while_others_take_what_comes_back(make_net):
+    """A tap that was given back serves who takes any; who wants a new one gets a new one."""
+    net = make_net(taps=0, reuse_s=0)
+    with net.peer() as p:
+        old = p.take()
+        p.give(old)
+        old.close()
+        for n in range(8):
+            p.sock.send(message(TAKE, 100 + n, who=str(uuid.uuid4()), fresh=n % 2))
+        answers = [p.receive() for _ in range(8)]
+        assert all(m.type == TAKEN for m, _ in answers) and len({m.name for m, _ in answers}) == 8
+        assert not any(m.name == old.name for m, _ in answers if m.id % 2)
+        for _, fd in answers:
+            os.close(fd)
+
+
 def test_empty_pool_makes_on_demand(make_net):
     net = make_net(taps=0)
     with net.peer() as p:

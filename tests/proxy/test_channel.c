@@ -20,7 +20,7 @@ struct world {
 	struct channel channel;
 	int peer;
 	unsigned answers, readies, losses;
-	bool close_in_answer, send_in_ready;
+	bool close_in_answer, send_in_ready, last_ready;
 	struct frame_header last;
 	char *payload;
 	enum err_kind lost_kind;
@@ -55,10 +55,11 @@ static void on_answer(void *ctx, const struct frame_header *h, const void *paylo
 	}
 }
 
-static void on_ready(void *ctx, uint32_t reset_us)
+static void on_ready(void *ctx, uint32_t reset_us, bool last)
 {
 	struct world *w = ctx;
 	(void)reset_us;
+	w->last_ready = last;
 	w->readies++;
 	if (w->send_in_ready)
 		send_request(w, 8, 1000);
