@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <linux/landlock.h>
 #include <poll.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -113,6 +114,31 @@ static int drop_privileges(struct err *err)
 	return 0;
 }
 
+/* Landlock, where the kernel has it: no file is written but devices, and, whatever is allowed otherwise, no process outside
+ * of this domain is looked into. Several such programs run as the same user, and must not read each other's memory. */
+static int enter_landlock(struct err *err)
+{
+	const struct landlock_ruleset_attr all = {
+		.handled_access_fs = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+				     LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+				     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+				     LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+				     LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM
+	};
+	int set = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all.handled_access_fs, 0);
+	if (set < 0 && (errno == ENOSYS || errno == EOPNOTSUPP))
+		return 0;
+	struct landlock_path_beneath_attr devices = { .allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE,
+						      .parent_fd = open("/dev", O_PATH | O_CLOEXEC) };
+	if (set < 0 || devices.parent_fd < 0 ||
+	    syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH, &devices, 0) < 0 ||
+	    syscall(SYS_landlock_restrict_self, set, 0) < 0)
+		return err_errno(err, ERR_INTERNAL, "entering a landlock domain");
+	close(devices.parent_fd);
+	close(set);
+	return 0;
+}
+
 /* What neither a tender nor the C library under it needs, and what would let it touch anything else on this machine. */
 static const int refused[] = {
 	SCMP_SYS(connect),
@@ -122,6 +148,14 @@ static const int refused[] = {
 	SCMP_SYS(fork),
 	SCMP_SYS(vfork),
 	SCMP_SYS(ptrace),
+	SCMP_SYS(tkill),
+	SCMP_SYS(pidfd_send_signal),
+	SCMP_SYS(setpriority),
+	SCMP_SYS(ioprio_set),
+	SCMP_SYS(sched_setscheduler),
+	SCMP_SYS(sched_setparam),
+	SCMP_SYS(sched_setattr),
+	SCMP_SYS(sched_setaffinity),
 	SCMP_SYS(process_vm_readv),
 	SCMP_SYS(process_vm_writev),
 	SCMP_SYS(pidfd_open),
@@ -149,6 +183,18 @@ static const int refused[] = {
 	SCMP_SYS(mq_open),
 };
 
+/* Others run as the same user: signals and limits are for itself alone. */
+static int add_own_rules(scmp_filter_ctx ctx)
+{
+	static const int calls[] = { SCMP_SYS(kill), SCMP_SYS(tgkill), SCMP_SYS(rt_sigqueueinfo),
+				     SCMP_SYS(rt_tgsigqueueinfo) };
+	int r = 0;
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		r |= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), calls[i], 1,
+				      SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
+	return r | seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0));
+}
+
 /* Sockets: netlink, which lists network cards, and UDP over IPv4, whose ioctls tell a card's MTU. Threads, no processes;
  * the flags of clone3 cannot be seen by a filter, so that libraries are sent back to clone. */
 static int add_rules(scmp_filter_ctx ctx)
@@ -174,7 +220,7 @@ static int add_rules(scmp_filter_ctx ctx)
 static int filter(struct err *err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	int r = ctx ? add_rules(ctx) : -ENOMEM;
+	int r = ctx ? add_rules(ctx) | add_own_rules(ctx) : -ENOMEM;
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -200,7 +246,7 @@ int exec_program(const struct exec_wish *wish, struct err *err)
 		return err_errno(err, ERR_INTERNAL, "tying this process to its parent");
 	if (output.revents)
 		return 0;
-	if (filter(err) < 0)
+	if (enter_landlock(err) < 0 || filter(err) < 0)
 		return -1;
 	execve(wish->program, argv, no_environment);
 	return err_set(err, ERR_INTERNAL, "it cannot be run: %s: %s", strerror(errno), wish->program);

@@ -3,7 +3,8 @@
  * Runs a program of others, solo5-hvt, as narrowly as can be told from outside: as the tenders' user, in the groups that own
  * /dev/kvm and /dev/net/tun and no others, without capabilities, new privileges, core dumps or large files, with a bounded
  * address space, in /, with an empty environment and four descriptors. A filter keeps it from connecting anywhere, from
- * starting processes and from looking into others; it must open devices and attach its tap, so it is no short list as
+ * starting processes and from touching others; a landlock domain keeps it from writing files and from looking into other
+ * processes, also those of the same user. It must open devices and attach its tap, so it is no short list as
  * our own tenders have. The program dies with vmmd.
  *
  * Descriptors: 0: the command line, each argument ended by NUL, then the end of the file. Read before anything is run, so

@@ -11,12 +11,14 @@ guest it runs a small HTTP server over raw frames. The guest's arguments say wha
   --die-after=N                 killed by a signal after so many requests
 
 GET /        who and what it is, and the request's fields
+GET /touch/PID            which ways of touching that process are refused
 GET /reach/ADDRESS/PORT   whether that answers a SYN of ours
 """
 import fcntl
 import json
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -175,6 +177,8 @@ class Server:
             os.kill(os.getpid(), signal.SIGABRT)
 
     def reply(self, path, fields):
+        if path.startswith("/touch/"):
+            return {"denied": denied(self.touch(int(path.split("/")[2])))}
         if path.startswith("/reach/"):
             return {"reached": self.reach(*path.split("/")[2:4])}
         status = dict(line.split(":\t") for line in open("/proc/self/status").read().splitlines() if ":\t" in line)
@@ -182,7 +186,13 @@ class Server:
                 "requests": self.requests, "pid": os.getpid(), "cwd": os.getcwd(), "environment": dict(os.environ),
                 "fds": sorted(map(int, os.listdir("/proc/self/fd")))[:-1], "groups": os.getgroups(),
                 "status": {k: status[k].strip() for k in ("Uid", "Gid", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp")},
-                "denied": denied(), "fields": fields}
+                "denied": denied(ATTEMPTS), "fields": fields}
+
+    def touch(self, pid):
+        return {"memory": lambda: open(f"/proc/{pid}/mem", "rb"), "kill": lambda: os.kill(pid, signal.SIGTERM),
+                "limits": lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, 0)),
+                "priority": lambda: os.setpriority(os.PRIO_PROCESS, pid, 19),
+                "descriptors": lambda: os.readlink(f"/proc/{pid}/fd/3")}
 
     def reach(self, address, port):
         """Does anybody answer a SYN, sent as the bridge would like it and to the other's own MAC?"""
@@ -215,19 +225,21 @@ class Server:
                 pass
 
 
-def denied():
-    """What the launcher's filter and the user's rights must not let a tender do."""
-    attempts = {
-        "tcp": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
-        "unix": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
-        "ipv6": lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
-        "raw": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3),
-        "connect": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("127.0.0.1", 9)),
-        "fork": os.fork,
-        "write": lambda: open("/etc/ppce-test", "w"),
-        "shadow": lambda: open("/etc/shadow"),
-        "image": lambda: os.write(os.open("/proc/self/fd/3", os.O_RDWR), b"x"),
-    }
+# What the launcher's filter and the user's rights must not let a tender do.
+ATTEMPTS = {
+    "tcp": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
+    "unix": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
+    "ipv6": lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
+    "raw": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3),
+    "connect": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("127.0.0.1", 9)),
+    "fork": os.fork,
+    "write": lambda: open("/etc/ppce-test", "w"),
+    "shadow": lambda: open("/etc/shadow"),
+    "image": lambda: os.write(os.open("/proc/self/fd/3", os.O_RDWR), b"x"),
+}
+
+
+def denied(attempts):
     refused = []
     for name, attempt in attempts.items():
         try:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Unikernels made elsewhere: images of kind solo5-hvt, run by a stand-in for solo5-hvt (standin.py) on real taps."""
+import ctypes
 import http.client
 import json
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
@@ -314,6 +316,29 @@ def test_two_of_them_do_not_reach_each_other(vmmd):
     for port in (80, 22):
         assert get(one, f"/reach/{two['address'].split(':')[0]}/{port}") == {"reached": False}
     assert get(two)["requests"] == 2
+
+
+def landlock():
+    return ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint(1)) > 0
+
+
+def test_two_of_them_do_not_touch_each_other(vmmd):
+    """They run as the same user."""
+    add_app(vmmd, "touch")
+    one, two = start(vmmd, "touch"), start(vmmd, "touch")
+    ways = {"kill", "limits", "priority"} | ({"memory", "descriptors"} if landlock() else set())
+    for other in (two["pid"], vmmd.process.pid):
+        assert set(get(one, f"/touch/{other}")["denied"]) >= ways
+    assert get(two)["requests"] == 1
+
+
+@pytest.mark.parametrize("command,word", [
+    (b"", ""), (b"x", "malformed"), (b"x\0" * 17, "more than 16"), (b"x" * 9000 + b"\0", "malformed"),
+])
+def test_the_launcher_checks_its_command_line(command, word):
+    done = subprocess.run([build_dir() / "bin" / "ppce-tender", "--exec", "/bin/true", "--memory", "1", "--jail-uid", "65534",
+                           "--jail-gid", "65534"], input=command, capture_output=True, timeout=20)
+    assert done.returncode == (1 if word else 0) and word in done.stderr.decode()
 
 
 def test_removing_the_app_ends_them(world, vmmd):
