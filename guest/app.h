@@ -48,19 +48,22 @@ bool app_rows_open(struct ppce_rows *rows, const void *bytes, size_t len);
 size_t app_serve(const void *request, size_t len, void *response, size_t response_max);
 _Noreturn void app_guest_loop(void);
 
-/* plain.c: the program as a plain Linux process; returns the exit status. serve.c: --serve. */
+/* plain.c: the program as a plain Linux process; returns the exit status. serve.c: HTTP, --serve and of an instance with
+ * a network. */
 int app_plain(int argc, char **argv);
 int app_http_server(const char *address);
+_Noreturn void app_network_server(uint16_t port);
 
-/* A request in parts, to be laid out as the proxy would. */
+/* A request in parts, to be laid out as the proxy would. A text that is NULL is empty. */
 struct app_ask {
 	const char *method, *path, *query;
-	const char *user, *label;
+	const char *app, *user, *class_name, *label, *session, *purpose, *id;
 	struct ppce_header headers[PPCE_HEADERS_MAX];
 	size_t nheaders;
-	const char *body;
+	const char *body; /* NULL: body_len bytes of room are made; they and a NUL end the encoded request */
 	size_t body_len;
 };
+struct app_ask app_ask_debug(void); /* who asks when nobody says it, under plain Linux */
 /* Encodes into `out`; 0 if it does not fit or a field is not valid, else the length. Names become lower-case. */
 size_t app_ask_encode(const struct app_ask *ask, void *out, size_t size);
 

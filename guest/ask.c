@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Encoding of a request under plain Linux, so that debugging runs through the same decoder as a real request. */
+ * Encoding of a request that came by HTTP or from the command line, so that it runs through the same decoder as any. */
 #include "guest/app.h"
 
 #include <string.h>
@@ -19,7 +19,8 @@ static struct wire_ref put(struct writer *w, const char *s, size_t len)
 		w->full = true;
 		return ref;
 	}
-	memcpy(w->out + w->at, s, len);
+	if (s)
+		memcpy(w->out + w->at, s, len);
 	w->out[w->at + len] = '\0';
 	w->at += len + 1;
 	return ref;
@@ -40,6 +41,15 @@ static struct wire_ref put_lower(struct writer *w, const char *s)
 	return ref;
 }
 
+struct app_ask app_ask_debug(void)
+{
+	return (struct app_ask){ .app = "debug",
+				 .user = "tester",
+				 .session = "00000000-0000-4000-8000-000000000000",
+				 .purpose = "debugging",
+				 .id = "debug" };
+}
+
 size_t app_ask_encode(const struct app_ask *ask, void *out, size_t size)
 {
 	struct wire_request *head = out;
@@ -54,17 +64,17 @@ size_t app_ask_encode(const struct app_ask *ask, void *out, size_t size)
 	head->method = put_text(&w, ask->method);
 	head->path = put_text(&w, ask->path);
 	head->query = put_text(&w, ask->query);
-	head->app = put_text(&w, "debug");
+	head->app = put_text(&w, ask->app);
 	head->user = put_text(&w, ask->user);
-	head->class_name = put_text(&w, "");
+	head->class_name = put_text(&w, ask->class_name);
 	head->label = put_text(&w, ask->label);
-	head->session = put_text(&w, "00000000-0000-4000-8000-000000000000");
-	head->purpose = put_text(&w, "debugging");
-	head->request_id = put_text(&w, "debug");
+	head->session = put_text(&w, ask->session);
+	head->purpose = put_text(&w, ask->purpose);
+	head->request_id = put_text(&w, ask->id);
 	for (size_t i = 0; i < ask->nheaders; i++) {
 		table[i].name = put_lower(&w, ask->headers[i].name);
 		table[i].value = put_text(&w, ask->headers[i].value);
 	}
-	head->body = put(&w, ask->body ? ask->body : "", ask->body_len);
+	head->body = put(&w, ask->body, ask->body_len);
 	return w.full ? 0 : w.at;
 }

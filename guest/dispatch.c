@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The system calls that a guest has. libc's start-up, stdio, malloc, time and randomness need about fifty; what is not
- * here does not exist (ENOSYS), which is most of the attack surface that a program does not have. */
-#include "guest/os.h"
+ * The system calls that a guest has. libc's start-up, stdio, malloc, time, randomness and TCP need about eighty; what is
+ * not here does not exist (ENOSYS), which is most of the attack surface that a program does not have. */
+#include "guest/net.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -239,5 +239,9 @@ long los_dispatch(long number, const long *args)
 	long r = memory_call(number, args);
 	if (r == -ENOSYS)
 		r = los_file_call(number, args);
+	if (r == -ENOSYS)
+		r = los_socket_call(number, args);
+	if (r == -ENOSYS)
+		r = los_poll_call(number, args);
 	return r == -ENOSYS ? process_call(number, args) : r;
 }

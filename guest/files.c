@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * Descriptors of a guest: 0 (always empty), 1 and 2 (lines to the operator's log), four devices, and the files embedded
- * by `ppce-cc --file`. Nothing can be written but the log; there are no directories. */
-#include "guest/os.h"
+ * Descriptors of a guest: 0 (always empty), 1 and 2 (lines to the operator's log), four devices, the files embedded by
+ * `ppce-cc --file`, and sockets. Nothing else can be written but the log; there are no directories. */
+#include "guest/net.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { FDS = 32, IO_MAX = 0x7ffff000 };
 
-enum kind { CLOSED, INPUT, OUTPUT, DEV_NULL, DEV_ZERO, DEV_RANDOM, EMBEDDED };
+enum kind { CLOSED, INPUT, OUTPUT, DEV_NULL, DEV_ZERO, DEV_RANDOM, EMBEDDED, SOCKET };
 
 static struct open_file {
 	enum kind kind;
 	const struct los_file *file; /* EMBEDDED */
+	struct los_socket *socket;   /* SOCKET: a reference */
 	uint64_t pos;
 } fds[FDS] = { { .kind = INPUT }, { .kind = OUTPUT }, { .kind = OUTPUT } };
 
@@ -85,9 +86,20 @@ static long file_read(struct open_file *f, uint8_t *to, size_t len, uint64_t off
 	}
 }
 
+/* A read or write of a socket takes its vectors together: it waits once at most. */
+static long socket_move(struct los_socket *s, const struct iovec *v, long count, bool sending)
+{
+	if (count < 0 || count > 1024)
+		return -EINVAL;
+	return sending ? los_socket_send(s, v, (size_t)count, 0) : los_socket_recv(s, v, (size_t)count, 0);
+}
+
 static long do_read(long fd, void *to, size_t len)
 {
 	struct open_file *f = get(fd);
+
+	if (f && f->kind == SOCKET)
+		return los_socket_recv(f->socket, &(struct iovec){ to, len }, 1, 0);
 	long n = f ? file_read(f, to, len, f->pos) : -EBADF;
 
 	if (n > 0)
@@ -101,6 +113,8 @@ long los_pread(int fd, void *to, size_t len, uint64_t offset)
 
 	if (!f)
 		return -EBADF;
+	if (f->kind == SOCKET)
+		return -ESPIPE;
 	return f->kind == INPUT || (int64_t)offset < 0 ? -EINVAL : file_read(f, to, len, offset);
 }
 
@@ -110,6 +124,8 @@ static long do_write(long fd, const void *from, size_t len)
 
 	if (!f || f->kind == EMBEDDED || f->kind == INPUT)
 		return -EBADF;
+	if (f->kind == SOCKET)
+		return los_socket_send(f->socket, &(struct iovec){ (void *)from, len }, 1, 0);
 	if (len > IO_MAX)
 		len = IO_MAX;
 	if (f->kind == OUTPUT)
@@ -119,8 +135,11 @@ static long do_write(long fd, const void *from, size_t len)
 
 static long each_vector(long fd, const struct iovec *v, long count, long (*one)(long, void *, size_t))
 {
+	struct open_file *f = get(fd);
 	long total = 0;
 
+	if (f && f->kind == SOCKET)
+		return socket_move(f->socket, v, count, one != do_read);
 	if (count < 0 || count > 1024)
 		return -EINVAL;
 	for (long i = 0; i < count; i++) {
@@ -161,7 +180,8 @@ static struct open_file lookup(const char *path)
 	for (const struct los_file *f = __start_ppce_files; f < __stop_ppce_files; f++)
 		if (names(path, f->path))
 			return (struct open_file){ .kind = EMBEDDED, .file = f };
-	return (struct open_file){ .kind = CLOSED };
+	const struct los_file *f = los_net_file(path);
+	return (struct open_file){ .kind = f ? EMBEDDED : CLOSED, .file = f };
 }
 
 static long duplicate(struct open_file f, long from)
@@ -169,6 +189,8 @@ static long duplicate(struct open_file f, long from)
 	for (long i = from < 0 ? 0 : from; i < FDS; i++)
 		if (fds[i].kind == CLOSED) {
 			fds[i] = f;
+			if (f.kind == SOCKET)
+				los_socket_retain(f.socket);
 			return i;
 		}
 	return -EMFILE;
@@ -196,7 +218,7 @@ static long do_seek(long fd, int64_t offset, long whence)
 
 	if (!f)
 		return -EBADF;
-	if (f->kind == INPUT || f->kind == OUTPUT)
+	if (f->kind == INPUT || f->kind == OUTPUT || f->kind == SOCKET)
 		return -ESPIPE;
 	if (f->kind != EMBEDDED)
 		return 0;
@@ -217,9 +239,9 @@ static long fill_stat(const struct open_file *f, struct stat *st)
 		st->st_mode = S_IFREG | 0444;
 		st->st_size = (off_t)f->file->size;
 		st->st_blocks = (blkcnt_t)((f->file->size + 511) / 512);
-		st->st_ino = (ino_t)(f->file - __start_ppce_files) + 100;
+		st->st_ino = (ino_t)(uintptr_t)f->file;
 	} else {
-		st->st_mode = S_IFCHR | 0666;
+		st->st_mode = f->kind == SOCKET ? S_IFSOCK | 0777 : S_IFCHR | 0666;
 		st->st_ino = (ino_t)f->kind;
 		st->st_rdev = 0x100 | (dev_t)f->kind;
 	}
@@ -268,13 +290,18 @@ static long do_fcntl(long fd, long command, long arg)
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
 		return arg >= FDS ? -EINVAL : duplicate(*f, arg);
+	case F_SETFL:
+		if (f->kind == SOCKET)
+			los_socket_set_nonblock(f->socket, arg & O_NONBLOCK);
+		return 0;
 	case F_GETFD:
 	case F_SETFD:
-	case F_SETFL:
 	case F_SETLK: /* the only process there is always gets its lock */
 	case F_SETLKW:
 		return 0;
 	case F_GETFL:
+		if (f->kind == SOCKET && los_socket_nonblock(f->socket))
+			return O_RDWR | O_NONBLOCK;
 		return f->kind == INPUT || f->kind == EMBEDDED ? O_RDONLY : O_RDWR;
 	default:
 		return -EINVAL;
@@ -287,9 +314,52 @@ static long do_close(long fd)
 
 	if (!f)
 		return -EBADF;
-	if (fd > 2) /* the log stays open, whatever a program closes */
-		*f = (struct open_file){ .kind = CLOSED };
+	if (fd <= 2) /* the log stays open, whatever a program closes */
+		return 0;
+	struct los_socket *s = f->kind == SOCKET ? f->socket : NULL;
+	*f = (struct open_file){ .kind = CLOSED };
+	if (s)
+		los_socket_release(s);
 	return 0;
+}
+
+static long do_ioctl(long fd, unsigned long request, int *value)
+{
+	struct open_file *f = get(fd);
+
+	if (!f)
+		return -EBADF;
+	return f->kind == SOCKET ? los_socket_ioctl(f->socket, request, value) : -ENOTTY;
+}
+
+long los_fd_new(struct los_socket *s)
+{
+	long fd = duplicate((struct open_file){ .kind = SOCKET, .socket = s }, 3);
+
+	if (fd >= 0)
+		los_socket_release(s); /* the descriptor has one of its own */
+	return fd;
+}
+
+struct los_socket *los_fd_socket(long fd)
+{
+	struct open_file *f = get(fd);
+
+	return f && f->kind == SOCKET ? f->socket : NULL;
+}
+
+bool los_fd_open(long fd)
+{
+	return get(fd);
+}
+
+short los_fd_ready(long fd)
+{
+	struct open_file *f = get(fd);
+
+	if (!f)
+		return POLLNVAL;
+	return f->kind == SOCKET ? los_socket_ready(f->socket) : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 }
 
 static long do_readlink(const char *path, char *to, long size)
@@ -354,7 +424,7 @@ long los_file_call(long number, const long *a)
 	case SYS_dup:
 		return get(a[0]) ? duplicate(*get(a[0]), 0) : -EBADF;
 	case SYS_ioctl:
-		return get(a[0]) ? -ENOTTY : -EBADF;
+		return do_ioctl(a[0], (unsigned long)a[1], (int *)a[2]);
 	default:
 		return path_call(number, a);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Calls from the guest to its host: the doorbell of both backends, and the calls behind it. */
-#include "guest/os.h"
+#include "guest/net.h"
 
 #include <errno.h>
 #include <asm/prctl.h>
@@ -119,6 +119,12 @@ long los_getpid(void)
 	return (long)process_id;
 }
 
+void los_next_request(void)
+{
+	los_console_flush();
+	renew_process_id();
+}
+
 size_t los_wait(size_t response)
 {
 	los_console_flush();
@@ -127,6 +133,11 @@ size_t los_wait(size_t response)
 	if (len < 0 || (uint64_t)len > los_io->request_max)
 		los_panic("the host gave a request longer than the request buffer");
 	renew_process_id();
+	if (len == 0) {
+		los_net_start();
+		if (!los_net_up())
+			los_panic("there is neither a request nor a network");
+	}
 	return (size_t)len;
 }
 

@@ -49,6 +49,8 @@ _Noreturn void app_guest_loop(void)
 	for (size_t answer = 0;;) {
 		fflush(stdout);
 		size_t len = los_wait(answer);
+		if (!len)
+			app_network_server(((const struct ppce_net *)io->net_at)->port);
 		answer =
 			app_serve((const void *)io->request_at, len, (void *)io->response_at, (size_t)io->response_max);
 	}

@@ -40,8 +40,10 @@ LOS_HIDDEN int64_t los_call(enum ppce_call call, uint64_t arg0, uint64_t arg1);
 LOS_HIDDEN void los_log(unsigned severity, const char *text, size_t len);
 _Noreturn LOS_HIDDEN void los_exit(long status);
 _Noreturn LOS_HIDDEN void los_panic(const char *text);
-/* Ends the current request: flushes half lines, hands over `response` bytes, returns the length of the next request. */
+/* Ends the current request: flushes half lines, hands over `response` bytes, returns the length of the next request. 0:
+ * there will be none; the network is up, and requests come over it. */
 LOS_HIDDEN size_t los_wait(size_t response);
+LOS_HIDDEN void los_next_request(void); /* ends a request that came over the network */
 LOS_HIDDEN long los_getpid(void);
 LOS_HIDDEN void los_random(void *out, size_t len);
 LOS_HIDDEN long los_set_fs(unsigned long base);

@@ -17,7 +17,7 @@ static const char usage[] =
 	"       --header 'NAME: VALUE'            may be given several times\n"
 	"       --body TEXT | --body @FILE        request body\n"
 	"  %s --serve 127.0.0.1:PORT             a small HTTP server, one request at a time\n"
-	"       (header fields PPCE-User and PPCE-Label say who asks)\n"
+	"       (header fields PPCE-User, PPCE-Label and the like say who asks)\n"
 	"  %s --manifest                         print the manifest\n"
 	"  %s --help                             this text\n\n"
 	"To run it isolated: ppce image add NAME FILE, ppce app add NAME --image NAME --lifetime request\n";
@@ -139,9 +139,10 @@ static int one_request(const struct app_ask *ask)
 
 static int request_mode(int argc, char **argv)
 {
-	struct app_ask ask = { .method = "GET", .user = "tester", .label = "" };
+	struct app_ask ask = app_ask_debug();
 	int i = 2;
 
+	ask.method = "GET";
 	if (i < argc && argv[i][0] != '/' && argv[i][0] != '-')
 		ask.method = argv[i++];
 	if (i >= argc || argv[i][0] != '/')

@@ -1,274 +1,343 @@
 /* SPDX-License-Identifier: MIT
  *
- * --serve: a small HTTP/1.1 server for debugging. One connection and one request at a time, Content-Length bodies only,
- * every length and time bounded. The proxy is the real door; this one must merely not fall over. */
-#include "guest/app.h"
+ * A small HTTP/1.1 server on plain sockets: of an instance with a network, behind the platform's proxy, and of --serve,
+ * for debugging. Some connections are kept, one request is served at a time, every length and time is bounded. */
+#include "guest/http.h"
+#include "guest/os.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 16384, CLIENT_SECONDS = 5 };
+enum { HEAD_MAX = 16384, ANSWER_MAX = APP_HEADER_BYTES + 512, CLIENTS = 8, BACKLOG = 4, LINGER_SECONDS = 1 };
 
-struct exchange {
-	int fd;
-	char head[HEAD_MAX + 1];
-	size_t head_len; /* with the empty line */
-	size_t have;	 /* bytes received in head[], perhaps some of the body */
-	struct app_ask ask;
+struct server {
+	uint8_t *request, *response;
+	size_t request_max, response_max;
+	long seconds;		       /* that a client may take to send or receive the next bytes */
+	struct app_ask nobody;	       /* who asks where a request does not say */
+	struct pollfd at[1 + CLIENTS]; /* [0]: the listening socket; then the clients, the longest idle first */
+	unsigned n;		       /* clients */
 };
 
-static int send_all(int fd, const void *data, size_t len)
+/* What has come from the client that is being served: a request's head, and perhaps what follows it. */
+static struct {
+	size_t len;
+	char text[HEAD_MAX + 1];
+} in;
+
+static void set_limit(int fd, int option, long seconds)
 {
-	for (const char *p = data; len;) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+	const struct timeval t = { .tv_sec = seconds };
+
+	setsockopt(fd, SOL_SOCKET, option, &t, sizeof t);
+}
+
+/* --- answers --- */
+
+static int send_all(int fd, struct iovec *v, size_t count)
+{
+	while (count) {
+		struct msghdr m = { .msg_iov = v, .msg_iovlen = count };
+		ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
+		if (n < 0)
 			return -1;
-		p += n;
-		len -= (size_t)n;
+		size_t sent = (size_t)n;
+		for (; count && sent >= v->iov_len; v++, count--)
+			sent -= v->iov_len;
+		if (count) {
+			v->iov_base = (char *)v->iov_base + sent;
+			v->iov_len -= sent;
+		}
 	}
 	return 0;
 }
 
-static void refuse(int fd, int status)
+static int send_text(int fd, const char *text)
+{
+	struct iovec v = { (void *)text, strlen(text) };
+
+	return send_all(fd, &v, 1);
+}
+
+/* What the client is still sending is read for a moment: closing with bytes unread would reset the connection, and the
+ * answer might be lost with it. */
+static void refuse(const struct server *s, int fd, int status)
 {
 	char text[96];
-	int n = snprintf(text, sizeof text, "HTTP/1.1 %d \r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
 
-	send_all(fd, text, (size_t)n);
+	snprintf(text, sizeof text, "HTTP/1.1 %d \r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
+	if (send_text(fd, text) < 0 || shutdown(fd, SHUT_WR) < 0)
+		return;
+	set_limit(fd, SO_RCVTIMEO, LINGER_SECONDS);
+	for (size_t left = s->request_max; left > HEAD_MAX;) {
+		ssize_t n = recv(fd, in.text, HEAD_MAX, 0);
+		if (n <= 0)
+			return;
+		left -= (size_t)n;
+	}
 }
 
-static int receive_head(struct exchange *x)
+static size_t append(char *to, size_t at, const char *text, size_t len)
+{
+	if (len > ANSWER_MAX - at)
+		len = ANSWER_MAX - at; /* cannot be: response.c bounds the fields */
+	memcpy(to + at, text, len);
+	return at + len;
+}
+
+static size_t write_head(char *to, const struct wire_response *w, bool bodiless, bool close_after)
+{
+	const struct wire_field *f = wire_fields(w, sizeof *w);
+	char line[96];
+	size_t n = (size_t)snprintf(to, ANSWER_MAX, "HTTP/1.1 %u \r\n", w->status);
+
+	if (!bodiless)
+		n = append(to, n, line, (size_t)snprintf(line, sizeof line, "Content-Length: %u\r\n", w->body.len));
+	if (close_after)
+		n = append(to, n, "Connection: close\r\n", 19);
+	if (w->release)
+		n = append(to, n, "PPCE-Release: 1\r\n", 17);
+	for (uint32_t i = 0; i < w->fields; i++) {
+		if (strncmp(wire_text(w, f[i].name), "ppce-", 5) == 0)
+			continue; /* these are the platform's */
+		n = append(to, n, wire_text(w, f[i].name), f[i].name.len);
+		n = append(to, n, ": ", 2);
+		n = append(to, n, wire_text(w, f[i].value), f[i].value.len);
+		n = append(to, n, "\r\n", 2);
+	}
+	return append(to, n, "\r\n", 2);
+}
+
+static int send_response(int fd, const struct wire_response *w, bool head_only, bool close_after)
+{
+	static char head[ANSWER_MAX];
+	bool bodiless = w->status == 204 || w->status == 304;
+	struct iovec v[2] = { { head, write_head(head, w, bodiless, close_after) },
+			      { (void *)wire_text(w, w->body), w->body.len } };
+
+	return send_all(fd, v, bodiless || head_only ? 1 : 2);
+}
+
+/* --- requests --- */
+
+/* 0: a whole head is in `in`, *len bytes long; else the status to refuse it with, or -1: the client has gone. */
+static int receive_head(int fd, size_t *len)
 {
 	for (;;) {
-		ssize_t n = recv(x->fd, x->head + x->have, HEAD_MAX - x->have, 0);
+		const char *end = memmem(in.text, in.len, "\r\n\r\n", 4);
+		if (end) {
+			*len = (size_t)(end - in.text) + 4;
+			in.text[in.len] = '\0';
+			return memchr(in.text, '\0', *len) ? 400 : 0;
+		}
+		if (in.len == HEAD_MAX)
+			return 431;
+		ssize_t n = recv(fd, in.text + in.len, HEAD_MAX - in.len, 0);
+		if (n <= 0)
+			return in.len ? 408 : -1;
+		in.len += (size_t)n;
+	}
+}
+
+/* The rest of the body, straight to where it belongs. What follows it stays in `in`. */
+static int receive_body(int fd, size_t head_len, uint8_t *to, size_t len, bool expects)
+{
+	size_t have = in.len - head_len < len ? in.len - head_len : len;
+
+	memcpy(to, in.text + head_len, have);
+	in.len -= head_len + have;
+	memmove(in.text, in.text + head_len + have, in.len);
+	if (have < len && expects && send_text(fd, "HTTP/1.1 100 Continue\r\n\r\n") < 0)
+		return -1;
+	while (have < len) {
+		ssize_t n = recv(fd, to + have, len - have, 0);
 		if (n <= 0)
 			return 408;
-		x->have += (size_t)n;
-		x->head[x->have] = '\0';
-		const char *end = memmem(x->head, x->have, "\r\n\r\n", 4);
-		if (end) {
-			x->head_len = (size_t)(end - x->head) + 4;
-			return memchr(x->head, '\0', x->head_len) ? 400 : 0;
-		}
-		if (x->have == HEAD_MAX)
-			return 431;
-	}
-}
-
-static int parse_target(struct exchange *x, char *line)
-{
-	char *path = strchr(line, ' ');
-	char *version = path ? strchr(path + 1, ' ') : NULL;
-
-	if (!version || path == line || path[1] != '/' || strncmp(version + 1, "HTTP/1.", 7) != 0)
-		return 400;
-	*path = *version = '\0';
-	x->ask.method = line;
-	x->ask.path = path + 1;
-	char *query = strchr(path + 1, '?');
-	if (query) {
-		*query = '\0';
-		x->ask.query = query + 1;
-	}
-	return 0;
-}
-
-static int parse_length(struct exchange *x, const char *value)
-{
-	size_t n = 0;
-
-	if (!*value)
-		return 400;
-	for (; *value; value++) {
-		if (*value < '0' || *value > '9')
-			return 400;
-		n = n * 10 + (size_t)(*value - '0');
-		if (n > app_request_max())
-			return 413;
-	}
-	x->ask.body_len = n;
-	return 0;
-}
-
-static int parse_field(struct exchange *x, char *line)
-{
-	char *colon = strchr(line, ':');
-
-	if (!colon || colon == line)
-		return 400;
-	*colon = '\0';
-	char *value = colon + 1 + strspn(colon + 1, " \t");
-	if (strcasecmp(line, "content-length") == 0)
-		return parse_length(x, value);
-	if (strcasecmp(line, "transfer-encoding") == 0)
-		return 501;
-	if (strcasecmp(line, "ppce-user") == 0)
-		x->ask.user = value;
-	else if (strcasecmp(line, "ppce-label") == 0)
-		x->ask.label = value;
-	else if (x->ask.nheaders == PPCE_HEADERS_MAX)
-		return 431;
-	else
-		x->ask.headers[x->ask.nheaders++] = (struct ppce_header){ line, value };
-	return 0;
-}
-
-static int parse_head(struct exchange *x)
-{
-	char *line = x->head;
-	int status = 0;
-
-	for (unsigned i = 0; status == 0; i++) {
-		char *end = strstr(line, "\r\n");
-		if (end == line)
-			return i > 0 ? 0 : 400;
-		*end = '\0';
-		status = i == 0 ? parse_target(x, line) : parse_field(x, line);
-		line = end + 2;
-	}
-	return status;
-}
-
-/* Returns the body in fresh memory, or NULL. */
-static char *receive_body(struct exchange *x)
-{
-	size_t have = x->have - x->head_len;
-	char *body = malloc(x->ask.body_len + 1);
-
-	if (!body)
-		return NULL;
-	if (have > x->ask.body_len)
-		have = x->ask.body_len;
-	memcpy(body, x->head + x->head_len, have);
-	while (have < x->ask.body_len) {
-		ssize_t n = recv(x->fd, body + have, x->ask.body_len - have, 0);
-		if (n <= 0) {
-			free(body);
-			return NULL;
-		}
 		have += (size_t)n;
 	}
-	return body;
+	return 0;
 }
 
-static void send_response(int fd, const void *msg, size_t size, bool head_only)
+/* Serves the next request of a client; false: the connection is done with. */
+static bool serve_one(struct server *s, int fd)
 {
-	const struct wire_response *w = wire_response_decode(msg, size);
-	char line[160];
+	static struct app_ask ask;
+	struct http_head head = { .ask = &ask, .body_max = s->request_max };
+	size_t head_len = 0, len = 0;
+	int status = receive_head(fd, &head_len);
 
-	if (!w) {
-		refuse(fd, 500);
-		return;
-	}
-	const struct wire_field *f = wire_fields(w, sizeof *w);
-	int n = snprintf(line, sizeof line, "HTTP/1.1 %u \r\nContent-Length: %u\r\nConnection: close\r\n", w->status,
-			 w->body.len);
-	send_all(fd, line, (size_t)n);
-	for (uint32_t i = 0; i < w->fields; i++) {
-		send_all(fd, wire_text(w, f[i].name), f[i].name.len);
-		send_all(fd, ": ", 2);
-		send_all(fd, wire_text(w, f[i].value), f[i].value.len);
-		send_all(fd, "\r\n", 2);
-	}
-	send_all(fd, "\r\n", 2);
-	if (!head_only)
-		send_all(fd, wire_text(w, w->body), w->body.len);
-}
-
-static void answer(struct exchange *x, void *request, void *response)
-{
-	size_t len = app_ask_encode(&x->ask, request, app_request_max());
-
-	if (!len) {
-		refuse(x->fd, 413);
-		return;
-	}
-	len = app_serve(request, len, response, app_response_max());
-	send_response(x->fd, response, len, strcmp(x->ask.method, "HEAD") == 0);
-}
-
-static void handle_client(int fd, void *request, void *response)
-{
-	static struct exchange x;
-	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
-
-	memset(&x, 0, sizeof x);
-	x.fd = fd;
-	x.ask.user = "tester";
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-	int status = receive_head(&x);
+	ask = s->nobody;
 	if (status == 0)
-		status = parse_head(&x);
-	char *body = status == 0 ? receive_body(&x) : NULL;
-	if (body) {
-		x.ask.body = body;
-		answer(&x, request, response);
-	} else {
-		refuse(fd, status ? status : 408);
+		status = http_parse(in.text, &head);
+	if (status == 0 && !(len = app_ask_encode(&ask, s->request, s->request_max)))
+		status = 413;
+	if (status == 0)
+		status = receive_body(fd, head_len, s->request + (len - ask.body_len - 1), ask.body_len, head.expects);
+	if (status > 0)
+		refuse(s, fd, status);
+	if (status != 0)
+		return false;
+	len = app_serve(s->request, len, s->response, s->response_max);
+	fflush(stdout);
+	if (los_io)
+		los_next_request();
+	const struct wire_response *w = wire_response_decode(s->response, len);
+	return w && send_response(fd, w, head.head_only, head.close) == 0 && !head.close;
+}
+
+/* --- connections --- */
+
+/* Takes client i out of the list, so that those after it move up. */
+static int take_out(struct server *s, unsigned i)
+{
+	int fd = s->at[i].fd;
+
+	memmove(&s->at[i], &s->at[i + 1], (s->n - i) * sizeof s->at[i]);
+	s->n--;
+	return fd;
+}
+
+static void add(struct server *s, int fd)
+{
+	s->at[++s->n] = (struct pollfd){ .fd = fd, .events = POLLIN };
+}
+
+/* Everything that the client has sent in one go is served in one go: only one buffer is needed for all. */
+static void serve_client(struct server *s, unsigned i)
+{
+	int fd = take_out(s, i);
+	bool goes_on;
+
+	in.len = 0;
+	do
+		goes_on = serve_one(s, fd);
+	while (goes_on && in.len);
+	if (goes_on)
+		add(s, fd);
+	else
+		close(fd);
+}
+
+static int admit(struct server *s)
+{
+	int fd = accept4(s->at[0].fd, NULL, NULL, SOCK_CLOEXEC), on = 1;
+
+	if (fd < 0)
+		return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? 0 : -1;
+	set_limit(fd, SO_RCVTIMEO, s->seconds);
+	set_limit(fd, SO_SNDTIMEO, s->seconds);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (s->n == CLIENTS)
+		close(take_out(s, 1)); /* the longest idle one */
+	add(s, fd);
+	return 0;
+}
+
+/* Ends only when no connection can be accepted any more. */
+static void run(struct server *s)
+{
+	for (;;) {
+		if (poll(s->at, 1 + s->n, -1) < 0 && errno != EINTR)
+			return;
+		for (unsigned i = s->n; i >= 1; i--)
+			if (s->at[i].revents)
+				serve_client(s, i);
+		if (s->at[0].revents && admit(s) < 0)
+			return;
 	}
-	free(body);
+}
+
+static int listen_on(struct server *s, struct in_addr ip, uint16_t port)
+{
+	const struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr = ip, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+	s->at[0] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+		return -1;
+	return bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 ? -1 : listen(fd, BACKLOG);
+}
+
+/* --- where it is used --- */
+
+_Noreturn void app_network_server(uint16_t port)
+{
+	static struct server s;
+
+	s = (struct server){ .request = (uint8_t *)los_io->request_at,
+			     .request_max = (size_t)los_io->request_max,
+			     .response = (uint8_t *)los_io->response_at,
+			     .response_max = (size_t)los_io->response_max,
+			     .seconds = 60 }; /* the platform's deadline is what bounds a request */
+	if (listen_on(&s, (struct in_addr){ INADDR_ANY }, port) < 0)
+		los_panic("cannot listen on the network");
+	run(&s);
+	los_panic("cannot accept connections");
 }
 
 /* "127.0.0.1:PORT"; port 0 picks one. */
-static int listen_on(const char *address)
+static int parse_address(const char *address, struct in_addr *ip, uint16_t *port)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET };
 	const char *colon = strrchr(address, ':');
 	char host[INET_ADDRSTRLEN] = "", *end = NULL;
-	unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
+	unsigned long n = colon ? strtoul(colon + 1, &end, 10) : 0;
 
 	if (colon && (size_t)(colon - address) < sizeof host)
 		memcpy(host, address, (size_t)(colon - address));
-	if (!colon || end == colon + 1 || *end || port > 65535 || inet_pton(AF_INET, host, &sa.sin_addr) != 1) {
-		fprintf(stderr, "%s: not an address like 127.0.0.1:8000\n", address);
+	if (!colon || end == colon + 1 || *end || n > 65535 || inet_pton(AF_INET, host, ip) != 1)
 		return -1;
-	}
-	sa.sin_port = htons((uint16_t)port);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-	    bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 8) < 0) {
-		fprintf(stderr, "%s: %s\n", address, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
+	*port = (uint16_t)n;
+	return 0;
+}
+
+static void announce(int fd)
+{
+	struct sockaddr_in sa;
 	socklen_t len = sizeof sa;
+	char host[INET_ADDRSTRLEN];
+
 	getsockname(fd, (struct sockaddr *)&sa, &len);
+	inet_ntop(AF_INET, &sa.sin_addr, host, sizeof host);
 	fprintf(stderr, "listening on http://%s:%u for debugging only: no login, no isolation between users\n", host,
 		ntohs(sa.sin_port));
-	return fd;
 }
 
 int app_http_server(const char *address)
 {
-	void *request = malloc(app_request_max()), *response = malloc(app_response_max());
-	int fd = request && response ? listen_on(address) : -1;
+	static struct server s;
+	struct in_addr ip;
+	uint16_t port;
 
-	while (fd >= 0) {
-		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-		if (client < 0 && errno != EINTR && errno != ECONNABORTED) {
-			fprintf(stderr, "accept: %s\n", strerror(errno));
-			close(fd);
-			fd = -1;
-		}
-		if (client >= 0) {
-			handle_client(client, request, response);
-			close(client);
-		}
+	s = (struct server){ .request = malloc(app_request_max()),
+			     .request_max = app_request_max(),
+			     .response = malloc(app_response_max()),
+			     .response_max = app_response_max(),
+			     .seconds = 5,
+			     .nobody = app_ask_debug() };
+	if (parse_address(address, &ip, &port) < 0) {
+		fprintf(stderr, "%s: not an address like 127.0.0.1:8000\n", address);
+	} else if (!s.request || !s.response || listen_on(&s, ip, port) < 0) {
+		fprintf(stderr, "%s: %s\n", address, strerror(errno));
+	} else {
+		announce(s.at[0].fd);
+		run(&s);
+		fprintf(stderr, "accept: %s\n", strerror(errno));
 	}
-	free(request);
-	free(response);
+	if (s.at[0].fd > 0)
+		close(s.at[0].fd);
+	free(s.request);
+	free(s.response);
 	return 1;
 }

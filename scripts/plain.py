@@ -26,7 +26,7 @@ PACKAGES = ("python3-pytest", "bash", "coreutils", "dash")
 STORE = "tests/tender/test_store.py"
 RUNS = (("tests/tender/test_guest.py",),
         ("tests/guest", f"{STORE}::test_the_data_buffer_is_pristine_after_every_request",
-         f"{STORE}::test_a_guard_page_follows_the_data_buffer", f"{STORE}::test_the_ticket_never_enters_guest_memory",
+         f"{STORE}::test_a_guard_page_follows_the_io_window", f"{STORE}::test_the_ticket_never_enters_guest_memory",
          "tests/e2e/test_main_job.py"))
 TIME_SCALE = 4  # the machine is this much slower than a real one, for the tests' time-outs
 MEMORY_MIB = 1536

@@ -6,7 +6,8 @@
  *   create ─▶ boot ─▶ run ... ─▶ save        once per image: the snapshot
  *   create ─▶ clone ─▶ run ... ─▶ reset ─▶ run ...    an instance
  *
- * The host sees the guest through four windows only: vm->io, vm->request, vm->response and vm->data (tender/guest.c).
+ * The host sees the guest through five windows only: vm->io, vm->request, vm->response and vm->data (tender/guest.c), and
+ * vm->net (tender/net.c).
  * Everything in them may change or lie at any time in the process backend, where the guest is another process: copy, then check.
  */
 #ifndef TENDER_BACKEND_H
@@ -26,6 +27,7 @@ struct vm {
 	struct layout layout;
 	struct ppce_io *io; /* host's view of the IO window; NULL before boot or clone */
 	uint8_t *request, *response, *data;
+	struct ppce_net *net;
 	uint64_t tsc_offset; /* guest TSC - host TSC */
 	uint64_t tsc_mult;   /* ns per tick, 32.32 */
 	uint64_t resets, rewarms;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tender/guest.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +26,31 @@ static uint64_t realtime_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Writes every field that the host owns. Runs before each entry, so that nothing the guest did to them lasts. */
-static void write_control_page(struct vm *vm, uint64_t heap_start)
+/* While a guest runs on, its monotonic clock never goes back: one that is ahead, because its multiplier is only measured,
+ * runs a thousandth slower until it is right again. */
+static void write_clocks(struct guest *g)
 {
+	const struct guest_clock old = g->clock;
+	struct vm *vm = &g->vm;
+	struct ppce_io *io = vm->io;
+	uint64_t now = clock_ns(), tsc = __rdtsc() + vm->tsc_offset;
+	uint64_t ticks = tsc > old.tsc ? tsc - old.tsc : 0;
+	uint64_t shown = old.mult ? old.ns + (uint64_t)((unsigned __int128)ticks * old.mult >> 32) : 0;
+	bool ahead = shown > now;
+
+	g->clock = (struct guest_clock){ .tsc = tsc,
+					 .ns = ahead ? shown : now,
+					 .mult = ahead ? vm->tsc_mult - vm->tsc_mult / 1000 : vm->tsc_mult };
+	io->realtime_ns = realtime_ns();
+	io->monotonic_ns = g->clock.ns;
+	io->tsc = tsc;
+	io->tsc_mult = g->clock.mult;
+}
+
+/* Writes every field that the host owns. Runs before each entry, so that nothing the guest did to them lasts. */
+static void write_control_page(struct guest *g)
+{
+	struct vm *vm = &g->vm;
 	struct ppce_io *io = vm->io;
 	const struct layout *l = &vm->layout;
 
@@ -35,7 +58,7 @@ static void write_control_page(struct vm *vm, uint64_t heap_start)
 	io->backend = vm->backend->kind;
 	io->doorbell = l->doorbell;
 	io->doorbell_fd = 3;
-	io->heap_start = heap_start;
+	io->heap_start = g->snapshot.file.image_end;
 	io->heap_end = layout_address(l->memory - l->stack - PPCE_PAGE);
 	io->request_at = layout_address(l->request);
 	io->request_max = l->request_size;
@@ -43,10 +66,8 @@ static void write_control_page(struct vm *vm, uint64_t heap_start)
 	io->response_max = l->response_size;
 	io->data_at = l->data_size ? layout_address(l->data) : 0;
 	io->data_max = l->data_size;
-	io->realtime_ns = realtime_ns();
-	io->monotonic_ns = clock_ns();
-	io->tsc = __rdtsc() + vm->tsc_offset;
-	io->tsc_mult = vm->tsc_mult;
+	io->net_at = g->network ? layout_address(l->net) : 0;
+	write_clocks(g);
 }
 
 static void fill_random(struct vm *vm)
@@ -138,6 +159,8 @@ static bool call_ends(struct guest *g, const struct call *call, uint64_t deadlin
 {
 	switch (call->number) {
 	case PPCE_CALL_WAIT:
+		if (g->network)
+			break;
 		*end = call->arg[0] <= g->vm.layout.response_size ? GUEST_WAITING : GUEST_BAD_ANSWER;
 		*response_len = (size_t)call->arg[0];
 		return true;
@@ -164,6 +187,11 @@ static bool call_ends(struct guest *g, const struct call *call, uint64_t deadlin
 		return true;
 	case PPCE_CALL_STORE:
 		return store_ends(g, call, deadline_ns, end);
+	case PPCE_CALL_NET:
+		g->network_wait_us = call->arg[0];
+		*end = GUEST_NETWORK;
+		g->vm.io->result = -ENETDOWN;
+		return g->network;
 	default:
 		break;
 	}
@@ -201,17 +229,38 @@ uint8_t *guest_request_buffer(struct guest *g, size_t len)
 	return len <= g->vm.layout.request_size ? g->vm.request : NULL;
 }
 
+void guest_refresh(struct guest *g)
+{
+	fill_random(&g->vm);
+	g->log_budget = LOG_LINES_PER_REQUEST;
+}
+
 int guest_serve(struct guest *g, size_t len, const struct ticket *ticket, uint64_t deadline_ns, enum guest_end *end,
 		size_t *response_len, struct err *err)
 {
-	write_control_page(&g->vm, g->snapshot.file.image_end);
-	fill_random(&g->vm);
+	guest_refresh(g);
+	g->clock = (struct guest_clock){ 0 };
+	write_control_page(g);
 	g->vm.io->result = (int64_t)len;
-	g->log_budget = LOG_LINES_PER_REQUEST;
 	g->entered_ns = clock_ns();
 	g->ticket = ticket;
 	int r = run_guest(g, deadline_ns, end, response_len, err);
 	g->ticket = NULL;
+	return r;
+}
+
+int guest_run_network(struct guest *g, int64_t result, const struct ticket *ticket, uint64_t deadline_ns,
+		      enum guest_end *end, struct err *err)
+{
+	size_t none;
+
+	g->network = true;
+	write_control_page(g);
+	g->vm.io->result = result;
+	g->ticket = ticket;
+	int r = run_guest(g, deadline_ns, end, &none, err);
+	g->ticket = NULL;
+	g->network = false;
 	return r;
 }
 
@@ -290,9 +339,8 @@ static int boot_to_first_wait(struct guest *g, uint64_t deadline_ns, struct err 
 	enum guest_end end;
 	size_t response_len;
 
-	write_control_page(&g->vm, g->snapshot.file.image_end);
-	fill_random(&g->vm);
-	g->log_budget = LOG_LINES_PER_REQUEST;
+	guest_refresh(g);
+	write_control_page(g);
 	if (run_guest(g, deadline_ns, &end, &response_len, err) < 0)
 		return -1;
 	if (end == GUEST_DEADLINE)
@@ -304,8 +352,8 @@ static int boot_to_first_wait(struct guest *g, uint64_t deadline_ns, struct err 
 	return 0;
 }
 
-int guest_boot(struct guest *g, int image_fd, int memory_fd, uint32_t deadline_ms, struct ppce_manifest *manifest,
-	       struct err *err)
+int guest_start(struct guest *g, int image_fd, int memory_fd, uint32_t deadline_ms, struct ppce_manifest *manifest,
+		struct err *err)
 {
 	uint64_t deadline_ns = clock_ns() + (uint64_t)deadline_ms * 1000000, stack_pointer;
 	struct vm *vm = &g->vm;
@@ -315,8 +363,18 @@ int guest_boot(struct guest *g, int image_fd, int memory_fd, uint32_t deadline_m
 		return -1;
 	*manifest = image.manifest;
 	vm->layout = g->snapshot.layout;
-	if (vm->backend->boot(vm, memory_fd, &image, stack_pointer, err) < 0 ||
-	    boot_to_first_wait(g, deadline_ns, err) < 0 || vm->backend->save(vm, &g->snapshot, err) < 0)
+	if (vm->backend->boot(vm, memory_fd, &image, stack_pointer, err) < 0)
+		return -1;
+	return boot_to_first_wait(g, deadline_ns, err);
+}
+
+int guest_boot(struct guest *g, int image_fd, int memory_fd, uint32_t deadline_ms, struct ppce_manifest *manifest,
+	       struct err *err)
+{
+	struct vm *vm = &g->vm;
+
+	if (guest_start(g, image_fd, memory_fd, deadline_ms, manifest, err) < 0 ||
+	    vm->backend->save(vm, &g->snapshot, err) < 0)
 		return -1;
 	if (vm->backend->record_warm) {
 		if (vm->backend->clone(vm, memory_fd, &g->snapshot, err) < 0 || run_warmup(g, err) < 0 ||

@@ -177,7 +177,8 @@ static int check_manifest(struct image *i, struct err *err)
 			       (unsigned long)((need - PPCE_IMAGE_BASE + 0xfffff) >> 20));
 	i->syscall_entry = (uint64_t)(uintptr_t)m->syscall_entry;
 	i->signal_entry = (uint64_t)(uintptr_t)m->signal_entry;
-	if (!executable(i, i->entry) || !executable(i, i->syscall_entry) || !executable(i, i->signal_entry))
+	if (!executable(i, i->entry) || !executable(i, i->syscall_entry) || !executable(i, i->signal_entry) ||
+	    (m->network && !executable(i, (uint64_t)(uintptr_t)m->network)))
 		return err_set(err, ERR_INVALID, "an entry point of the image lies outside of its code");
 	return 0;
 }

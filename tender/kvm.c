@@ -220,6 +220,7 @@ static void show_windows(struct vm *vm)
 	vm->request = base + vm->layout.request;
 	vm->response = base + vm->layout.response;
 	vm->data = base + vm->layout.data;
+	vm->net = (struct ppce_net *)(void *)(base + vm->layout.net);
 }
 
 static int attach_memory(struct vm *vm, int fd, bool shared, struct err *err)

@@ -15,7 +15,8 @@ void layout_compute(struct layout *l, uint32_t memory_mib, uint32_t stack_kib, u
 	l->response_size = (uint64_t)response_kib << 10;
 	l->data = l->response + l->response_size;
 	l->data_size = (uint64_t)data_kib << 10;
-	l->io_end = l->data + l->data_size;
+	l->net = l->data + l->data_size;
+	l->io_end = l->net + PPCE_NET_BYTES;
 	l->system = l->io_end + PPCE_PAGE;
 	l->tables = l->system + SYSTEM_PAGES * PPCE_PAGE;
 	/* PML4, PDPT, the page directories (one per GiB) and page tables; the tables map themselves' range too (not

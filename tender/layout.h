@@ -19,7 +19,8 @@ struct layout {
 	uint64_t request, request_size;
 	uint64_t response, response_size;
 	uint64_t data, data_size; /* for calls to the store; size 0 in an image that lists no queries */
-	uint64_t io_end;	  /* offset after the last buffer: the IO window is [io, io_end) */
+	uint64_t net;		  /* struct ppce_net and its frames; untouched in an instance without a network */
+	uint64_t io_end;	  /* offset after them: the IO window is [io, io_end) */
 	uint64_t system;	  /* offset of the host's pages, see tender/paging.h */
 	uint64_t tables;	  /* offset of the page tables, PML4 first */
 	uint64_t size;		  /* end of all: the size of the VM's memory slot */

@@ -19,6 +19,7 @@
 #include "tender/guest.h"
 #include "tender/jail.h"
 #include "tender/serve.h"
+#include "tender/serve_net.h"
 
 static const char usage[] = "usage: ppce-tender --backend kvm|process [--jail-uid UID --jail-gid GID]\n"
 			    "       ppce-tender --probe\n"
@@ -150,34 +151,77 @@ static int boot(struct guest *g, const struct control_message *order, const int 
 	m.manifest_memory_mib = manifest.memory_mib;
 	m.manifest_request_kib = manifest.request_kib;
 	m.manifest_response_kib = manifest.response_kib;
+	m.manifest_network = manifest.network != NULL;
 	memcpy(m.name, manifest.name, sizeof m.name);
 	memcpy(m.queries, manifest.queries, sizeof m.queries);
 	guest_destroy(g);
 	return tell(&m) < 0;
 }
 
-/* Serves one channel after the other: a restarted proxy comes back with a new one. */
-static int serve(struct guest *g, const struct control_message *order, const int *given, struct tender_stats *stats)
+/* The descriptors of a BIND or START. */
+struct given {
+	int source; /* snapshot or image */
+	int channel, store, tap, memory;
+};
+
+/* False: not as many as the message says. They are received without gaps. */
+static bool sort_descriptors(const struct control_message *m, const int fds[SOCK_FDS_MAX], struct given *out)
 {
+	size_t n = 0;
+
+	out->source = fds[n++];
+	out->channel = fds[n++];
+	out->store = m->has_store ? fds[n++] : -1;
+	out->tap = m->has_net ? fds[n++] : -1;
+	out->memory = m->type == CONTROL_START ? fds[n++] : -1;
+	return fds[n - 1] >= 0 && (n == SOCK_FDS_MAX || fds[n] < 0);
+}
+
+static int make_guest(struct guest *g, const struct control_message *order, const struct given *given, struct err *err)
+{
+	struct ppce_manifest manifest;
+
+	if (order->type == CONTROL_BIND) {
+		if (guest_clone(g, given->source, err) < 0)
+			return -1;
+	} else {
+		if (order->reset == CONTROL_RESET_PRISTINE)
+			return err_set(err, ERR_INTERNAL,
+				       "an image that is started without a snapshot cannot be reset");
+		if (guest_start(g, given->source, given->memory, order->deadline_ms, &manifest, err) < 0)
+			return -1;
+	}
+	if (given->store >= 0 && !g->vm.layout.data_size)
+		return err_set(err, ERR_INTERNAL, "a store was given to an image that lists no queries");
+	g->store = given->store;
+	return 0;
+}
+
+/* Serves one channel after the other: a restarted proxy comes back with a new one. */
+static int serve(struct guest *g, const struct control_message *order, const struct given *given,
+		 struct tender_stats *stats)
+{
+	static struct network_service network;
 	struct control_message m = { .type = CONTROL_BOUND };
 	enum control_reset reset =
 		order->reset <= CONTROL_RESET_DISCARD ? (enum control_reset)order->reset : CONTROL_RESET_DISCARD;
-	int fds[SOCK_FDS_MAX], channel = given[1];
+	int fds[SOCK_FDS_MAX], channel = given->channel;
 	uint64_t start = clock_ns();
 	struct err err;
 
-	if (guest_clone(g, given[0], &err) < 0)
+	network = (struct network_service){
+		.guest = g, .reset = reset, .stats = stats, .net = { .tap = given->tap, .config = order->net }
+	};
+	if (make_guest(g, order, given, &err) < 0)
 		return tell_failure(&err);
-	g->store = given[2];
-	if (g->store >= 0 && !g->vm.layout.data_size) {
-		err_set(&err, ERR_INTERNAL, "a store was given to an image that lists no queries");
-		return tell_failure(&err);
-	}
 	m.bind_us = g->clone_us = (uint32_t)((clock_ns() - start) / 1000);
 	if (tell(&m) < 0)
 		return 1;
 	for (;;) {
-		int r = channel < 0 ? 0 : serve_channel(g, channel, reset, stats, &err);
+		int r = 0;
+		if (channel >= 0)
+			r = given->tap >= 0 ? serve_network(&network, channel, &err)
+					    : serve_channel(g, channel, reset, stats, &err);
 		sock_close(&channel);
 		if (r < 0)
 			return tell_failure(&err);
@@ -207,6 +251,7 @@ int main(int argc, char **argv)
 	struct options o = { 0 };
 	struct guest guest = { .log = forward_log, .store = -1 };
 	struct tender_stats *stats;
+	struct given given;
 	int fds[SOCK_FDS_MAX];
 	struct err err;
 	uint64_t start = clock_ns();
@@ -234,8 +279,8 @@ int main(int argc, char **argv)
 		return heard < 0 ? tell_failure(&err) : 0;
 	if (m.type == CONTROL_BOOT && fds[1] >= 0)
 		return boot(&guest, &m, fds);
-	if (m.type == CONTROL_BIND && fds[0] >= 0)
-		return serve(&guest, &m, fds, stats);
+	if ((m.type == CONTROL_BIND || m.type == CONTROL_START) && sort_descriptors(&m, fds, &given))
+		return serve(&guest, &m, &given, stats);
 	err_set(&err, ERR_INTERNAL, "unexpected control message %u", m.type);
 	return tell_failure(&err);
 }

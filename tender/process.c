@@ -306,6 +306,7 @@ static int map_window(struct vm *vm, struct err *err)
 	vm->request = (uint8_t *)p->window + (l->request - l->io);
 	vm->response = (uint8_t *)p->window + (l->response - l->io);
 	vm->data = (uint8_t *)p->window + (l->data - l->io);
+	vm->net = (struct ppce_net *)(void *)((uint8_t *)p->window + (l->net - l->io));
 	return 0;
 }
 

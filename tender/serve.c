@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <ppce/frame.h>
 #include "lib/names.h"
+#include "tender/frames.h"
 
 static uint32_t since_us(uint64_t start_ns)
 {
@@ -29,41 +28,6 @@ static int read_all(int fd, void *data, size_t len)
 	}
 	return 1;
 }
-
-static int send_frame(int fd, struct frame_header *h, const void *payload)
-{
-	struct iovec iov[2] = { { h, sizeof *h }, { (void *)(uintptr_t)payload, h->length } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = h->length ? 2 : 1 };
-
-	h->magic = FRAME_MAGIC;
-	while (iov[0].iov_len + iov[1].iov_len > 0) {
-		ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-		if (n < 0 && errno != EINTR)
-			return -1;
-		size_t left = n > 0 ? (size_t)n : 0;
-		for (int i = 0; i < 2; i++) {
-			size_t part = left < iov[i].iov_len ? left : iov[i].iov_len;
-			iov[i].iov_base = (char *)iov[i].iov_base + part;
-			iov[i].iov_len -= part;
-			left -= part;
-		}
-	}
-	return 0;
-}
-
-static int send_failure(int fd, uint32_t id, enum frame_failure code)
-{
-	struct frame_header h = { .type = FRAME_FAILED, .id = id, .code = code };
-
-	return send_frame(fd, &h, NULL);
-}
-
-/* What stands before a payload. The ticket comes for instances with a store only; it stays in our own memory. */
-struct incoming {
-	struct frame_header h;
-	struct ticket ticket;
-};
-_Static_assert(sizeof(struct incoming) == sizeof(struct frame_header) + sizeof(struct ticket), "as on the wire");
 
 /* Reads away the `left` bytes of a payload that has no room. 1: done, 0: the channel is closed or broken. */
 static int drain(int fd, size_t left)
@@ -113,25 +77,35 @@ static int receive_request(struct guest *g, int fd, struct incoming *in)
 	if (in->h.length > max) {
 		if (!drain(fd, in->h.length - have))
 			return 0;
-		return send_failure(fd, in->h.id, FRAME_TOO_LARGE) < 0 ? 0 : 2;
+		return frame_send_failure(fd, in->h.id, FRAME_TOO_LARGE) < 0 ? 0 : 2;
 	}
 	return read_all(fd, g->vm.request + have, in->h.length - have) == 1;
+}
+
+enum frame_failure serve_failure(enum guest_end end)
+{
+	switch (end) {
+	case GUEST_DEADLINE:
+		return FRAME_DEADLINE;
+	case GUEST_BAD_ANSWER:
+		return FRAME_BAD_ANSWER;
+	case GUEST_STORE_FAULT:
+		return FRAME_INTERNAL;
+	default:
+		return FRAME_CRASHED;
+	}
 }
 
 static int answer(struct guest *g, int fd, const struct incoming *in, enum control_reset reset,
 		  struct tender_stats *stats, struct err *err)
 {
-	static const enum frame_failure failures[] = { [GUEST_CRASHED] = FRAME_CRASHED,
-						       [GUEST_DEADLINE] = FRAME_DEADLINE,
-						       [GUEST_BAD_ANSWER] = FRAME_BAD_ANSWER,
-						       [GUEST_STORE_FAULT] = FRAME_INTERNAL };
 	const struct frame_header *request = &in->h;
 	uint64_t start = clock_ns(), deadline = start + (uint64_t)request->code * 1000000;
 	enum guest_end end;
 	size_t len;
 
 	if (guest_serve(g, request->length, g->store >= 0 ? &in->ticket : NULL, deadline, &end, &len, err) < 0) {
-		(void)send_failure(fd, request->id, FRAME_INTERNAL);
+		(void)frame_send_failure(fd, request->id, FRAME_INTERNAL);
 		return -1;
 	}
 	stats->busy_ns += clock_ns() - start;
@@ -139,7 +113,7 @@ static int answer(struct guest *g, int fd, const struct incoming *in, enum contr
 	if (end != GUEST_WAITING || len == 0) {
 		stats->failures++;
 		end = end == GUEST_WAITING ? GUEST_BAD_ANSWER : end;
-		(void)send_failure(fd, request->id, failures[end]);
+		(void)frame_send_failure(fd, request->id, serve_failure(end));
 		return err_set(err, ERR_BAD_GATEWAY, "%s",
 			       end == GUEST_BAD_ANSWER ? "gave no valid answer" : g->reason);
 	}
@@ -157,24 +131,33 @@ static int answer(struct guest *g, int fd, const struct incoming *in, enum contr
 	else if (reset == CONTROL_RESET_NONE)
 		h.flags = FRAME_FLAG_READY;
 	stats->requests++;
-	int sent = send_frame(fd, &h, g->vm.response);
+	int sent = frame_send(fd, &h, g->vm.response);
 	if (g->store_lost) /* the guest was told; the next request deserves an instance that works */
 		return err_set(err, ERR_UNAVAILABLE, "the store closed this instance's socket");
 	return sent < 0 ? 1 : 0;
 }
 
-static int make_pristine(struct guest *g, int fd, uint32_t id, struct tender_stats *stats, struct err *err)
+int serve_reset(struct guest *g, struct tender_stats *stats, uint32_t *reset_us, struct err *err)
 {
 	uint64_t start = clock_ns();
 
 	if (guest_reset(g, err) < 0)
 		return -1;
+	*reset_us = since_us(start);
 	stats->reset_ns += clock_ns() - start;
 	stats->resets = g->vm.resets;
 	stats->rewarms = g->vm.rewarms;
 	stats->resident_kib = g->vm.resident_pages * (PPCE_PAGE / 1024);
-	struct frame_header ready = { .type = FRAME_READY, .id = id, .load_us = since_us(start) };
-	return fd < 0 || send_frame(fd, &ready, NULL) == 0 ? 0 : 1;
+	return 0;
+}
+
+static int make_pristine(struct guest *g, int fd, uint32_t id, struct tender_stats *stats, struct err *err)
+{
+	struct frame_header ready = { .type = FRAME_READY, .id = id };
+
+	if (serve_reset(g, stats, &ready.load_us, err) < 0)
+		return -1;
+	return fd < 0 || frame_send(fd, &ready, NULL) == 0 ? 0 : 1;
 }
 
 int serve_channel(struct guest *g, int channel, enum control_reset reset, struct tender_stats *stats, struct err *err)

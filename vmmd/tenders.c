@@ -553,7 +553,10 @@ struct tender_stats tender_stats(const struct tender *t)
 				      .last_used_ns = t->stats->last_used_ns,
 				      .busy_ns = t->stats->busy_ns,
 				      .reset_ns = t->stats->reset_ns,
-				      .resident_kib = t->stats->resident_kib };
+				      .resident_kib = t->stats->resident_kib,
+				      .frames_in = t->stats->frames_in,
+				      .frames_out = t->stats->frames_out,
+				      .frames_dropped = t->stats->frames_dropped };
 }
 
 void tenders_end_all(struct vmmd *v)

@@ -12,8 +12,8 @@
  *                    wait, runs the synthetic warm-up, writes the snapshot (tender/snapshot.h)
  *   CONTROL_BIND     fds: [sealed snapshot], [channel], then [store] (ppce/store.h) if .has_store, then [tap] if .has_net
  *                    (a descriptor of NET_TAKEN, ppce/net.h). Clones the snapshot and serves the channel, or the network
- *                    CONTROL_START    the same without a snapshot: fds: [image, read-only], [channel], [store], [tap], then
- *                    [empty memfd]. Boots the image to its first wait and serves from there. No reset: .reset is
+ *   CONTROL_START    the same without a snapshot: fds: [image, read-only], [channel], [store], [tap], then
+ *                    [empty memfd, read-write]. Boots the image to its first wait and serves from there. No reset: .reset is
  *                    CONTROL_RESET_NONE or CONTROL_RESET_DISCARD; .deadline_ms: of the boot. Answered by CONTROL_BOUND
  *   CONTROL_CHANNEL  fds: [channel]. A new channel after the old one was closed (the proxy was restarted)
  * tender -> vmmd
@@ -96,6 +96,8 @@ struct tender_stats {	       /* each field is stored whole; vmmd only displays t
 	uint64_t reset_ns;     /* total time of resets */
 	uint32_t resident_kib; /* private memory of the guest after the last reset, or at bind */
 	uint32_t pad;
+	uint64_t frames_in, frames_out; /* of an instance with a network: to the guest, into the tap */
+	uint64_t frames_dropped;	/* of either direction: not allowed, or no room */
 };
 
 /* True if every text field of a received message of `size` bytes is terminated and its type known. */

@@ -49,16 +49,18 @@ enum frame_failure {
 			     * `discard`; or the store has closed its socket) */
 
 struct frame_header {
-	uint32_t magic;	   /* FRAME_MAGIC */
-	uint16_t type;	   /* enum frame_type */
-	uint16_t flags;	   /* FRAME_FLAG_* */
-	uint32_t length;   /* bytes of payload that follow */
-	uint32_t id;	   /* of the request; the answer carries the same */
-	uint32_t code;	   /* FRAME_FAILED: enum frame_failure; FRAME_REQUEST, FRAME_BEGIN: deadline in ms, 1..3600000;
-			* FRAME_RESPONSE: on an instance's first answer the microseconds that making its VM took, else 0 */
-	uint32_t load_us;  /* FRAME_RESPONSE: making the guest ready to enter; FRAME_READY: the reset */
-	uint32_t run_us;   /* FRAME_RESPONSE: the guest's own run, entry to doorbell */
-	uint32_t clone_us; /* FRAME_RESPONSE: on the first answer, cloning the snapshot; else 0 */
+	uint32_t magic;	  /* FRAME_MAGIC */
+	uint16_t type;	  /* enum frame_type */
+	uint16_t flags;	  /* FRAME_FLAG_* */
+	uint32_t length;  /* bytes of payload that follow */
+	uint32_t id;	  /* of the request; the answer carries the same */
+	uint32_t code;	  /* FRAME_FAILED: enum frame_failure; FRAME_REQUEST, FRAME_BEGIN: deadline in ms, 1..3600000;
+			* FRAME_RESPONSE, or FRAME_READY after FRAME_END: on an instance's first answer the
+			* microseconds that making its VM took, else 0 */
+	uint32_t load_us; /* FRAME_RESPONSE: making the guest ready to enter; FRAME_READY: the reset */
+	uint32_t run_us; /* FRAME_RESPONSE: the guest's own run, entry to doorbell; FRAME_READY after FRAME_END: all its
+			* runs during the request */
+	uint32_t clone_us; /* as .code: on the first answer, cloning the snapshot, or booting the image; else 0 */
 };
 
 /* Is this header well-formed as one of the given direction? Pure; bounds the payload before anyone reads it. */

@@ -107,7 +107,7 @@ static int declassify(const struct ppce_request *req, struct ppce_response *res)
 	return 0;
 }
 
-/* A call by hand, on a buffer full of 0x77; answers with its result and the bytes. ?over=1 writes past the buffer then. */
+/* A call by hand, on a buffer full of 0x77; answers with its result and the bytes. ?over=1 writes past the IO window then. */
 static int raw(const struct ppce_request *req, struct ppce_response *res)
 {
 	const struct ppce_io *io = los_io;
@@ -117,7 +117,7 @@ static int raw(const struct ppce_request *req, struct ppce_response *res)
 	memset((void *)io->data_at, 0x77, io->data_max);
 	int64_t r = los_call(PPCE_CALL_STORE, number(req, "verb", 1), number(req, "length", 8));
 	if (number(req, "over", 0))
-		*(volatile char *)(io->data_at + io->data_max) = 1;
+		*(volatile char *)(io->data_at + io->data_max + PPCE_NET_BYTES) = 1;
 	ppce_reply(res, 200, "text/plain", "%ld ", (long)r);
 	return ppce_body(res, (const void *)io->data_at, r > 0 ? (size_t)r : 0);
 }

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: MIT
-import os
 import pathlib
 import sys
 
@@ -7,21 +6,7 @@ import pytest
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / part) for part in ("net", "e2e")]
-from harness import build_dir  # noqa: E402
-from net_daemon import Namespace, Net, leftovers  # noqa: E402
-
-
-def obstacle():
-    """Why this machine cannot run these tests, or None."""
-    if not (build_dir() / "bin" / "ppce-net").exists():
-        return "ppce-net is not built (libmnl-dev is missing)"
-    if not os.path.exists("/dev/net/tun"):
-        return "there is no /dev/net/tun here"
-    try:
-        with Namespace():
-            return None
-    except PermissionError as e:
-        return str(e)
+from net_daemon import Namespace, Net, leftovers, obstacle  # noqa: E402
 
 
 @pytest.fixture(scope="session")

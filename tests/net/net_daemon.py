@@ -56,6 +56,19 @@ class Namespace:
         os.close(self.home)
 
 
+def obstacle():
+    """Why this machine cannot run tests with ppce-net, or None."""
+    if not (build_dir() / "bin" / "ppce-net").exists():
+        return "ppce-net is not built (libmnl-dev is missing)"
+    if not os.path.exists("/dev/net/tun"):
+        return "there is no /dev/net/tun here"
+    try:
+        with Namespace():
+            return None
+    except PermissionError as e:
+        return str(e)
+
+
 def links():
     return sorted(link["ifname"] for link in json.loads(sh("ip", "-j", "link")))
 

@@ -13,16 +13,16 @@ BUILD = Path(os.environ.get("PPCE_BUILD", ROOT / "build"))
 TENDER = BUILD / "bin" / "ppce-tender"
 
 # struct control_message of include/ppce/control.h
-CONTROL = struct.Struct("<10I33s256s37s1024s2x")
-BOOT, BIND, CHANNEL, SHELL_READY, BOOTED, BOUND, FAILED, LOG = 1, 2, 3, 16, 17, 18, 19, 20
+CONTROL = struct.Struct("<13I33s256s37s1024s2x672s")
+BOOT, BIND, CHANNEL, START, SHELL_READY, BOOTED, BOUND, FAILED, LOG = 1, 2, 3, 4, 16, 17, 18, 19, 20
 RESET_NONE, RESET_PRISTINE, RESET_DISCARD = 0, 1, 2
 # struct frame_header of include/ppce/frame.h
 FRAME = struct.Struct("<IHHIIIIII")
 MAGIC = 0x46435050
-REQUEST, RESPONSE, FRAME_FAILED, READY = 1, 2, 3, 4
+REQUEST, RESPONSE, FRAME_FAILED, READY, BEGIN, END = 1, 2, 3, 4, 5, 6
 CRASHED, DEADLINE, BAD_ANSWER, TOO_LARGE, INTERNAL = 1, 2, 3, 4, 5
 FLAG_READY, FLAG_LAST, FLAG_TICKET = 1, 2, 4
-STATS = struct.Struct("<7QII")
+STATS = struct.Struct("<7QII3Q")
 PAGE = 4096
 
 
@@ -104,8 +104,8 @@ class Tender:
     def pid(self):
         return self.process.pid
 
-    def send(self, kind, fds, reset=0, deadline_ms=10000 * SCALE):
-        message = CONTROL.pack(kind, reset, deadline_ms, 0, 0, 0, 0, 0, 0, 0, b"", b"", b"test", b"")
+    def send(self, kind, fds, reset=0, deadline_ms=10000 * SCALE, store=False, net=None):
+        message = CONTROL.pack(kind, reset, deadline_ms, store, net is not None, *[0] * 8, b"", b"", b"test", b"", net or b"")
         socket.send_fds(self.control, [message], fds)
 
     def receive(self):
@@ -113,10 +113,10 @@ class Tender:
         if not data:
             return None
         f = CONTROL.unpack(data)
-        return {"type": f[0], "severity": f[3], "memory_mib": f[4], "create_us": f[7], "boot_us": f[8],
-                "bind_us": f[9], "name": f[10].split(b"\0")[0].decode(),
-                "queries": f[11].split(b"\0")[0].decode(),
-                "reason": f[13].split(b"\0")[0].decode(errors="replace")}
+        return {"type": f[0], "network": f[5], "severity": f[6], "memory_mib": f[7], "create_us": f[10],
+                "boot_us": f[11], "bind_us": f[12], "name": f[13].split(b"\0")[0].decode(),
+                "queries": f[14].split(b"\0")[0].decode(),
+                "reason": f[16].split(b"\0")[0].decode(errors="replace")}
 
     def expect(self, kind):
         while True:
@@ -144,18 +144,30 @@ class Tender:
         assert self.process.wait(10 * SCALE) == 0
         return memory
 
-    def bind(self, snapshot, reset=RESET_NONE, store=False):
-        """`store`: with a socket to a store, which the test plays at .store; requests then carry tickets."""
+    def bind(self, snapshot, reset=RESET_NONE, store=False, net=None):
+        """`store`: with a socket to a store, which the test plays at .store; requests then carry tickets. `net`: with a
+        network, (descriptor of the tap, struct control_net)."""
+        return self.give(BIND, snapshot, reset, store, net)
+
+    def start(self, image, reset=RESET_NONE, store=False, net=None, deadline_ms=10000 * SCALE):
+        """The same for an image, without a snapshot."""
+        with open(image, "rb") as f:
+            return self.give(START, f.fileno(), reset, store, net, deadline_ms)
+
+    def give(self, kind, source, reset, store, net, deadline_ms=0):
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.channel.settimeout(20 * SCALE)
-        fds = [snapshot, theirs.fileno()]
+        ours = [theirs.detach()]
         if store:
             self.store, their_store = FakeStore.pair()
-            fds.append(their_store.fileno())
-        self.send(BIND, fds, reset=reset)
-        theirs.close()
-        if store:
-            their_store.close()
+            ours.append(their_store.detach())
+        fds = [source, *ours] + ([net[0]] if net else [])
+        if kind == START:
+            ours.append(os.memfd_create("memory"))
+            fds.append(ours[-1])
+        self.send(kind, fds, reset, deadline_ms, store, net and net[1])
+        for fd in ours:
+            os.close(fd)
         self.bound = self.expect(BOUND)
         self.reset_mode = reset
         return self
@@ -216,7 +228,8 @@ class Tender:
         return answer
 
     def stats(self):
-        names = ("requests", "failures", "resets", "rewarms", "last_used_ns", "busy_ns", "reset_ns", "resident_kib")
+        names = ("requests", "failures", "resets", "rewarms", "last_used_ns", "busy_ns", "reset_ns", "resident_kib",
+                 "pad", "frames_in", "frames_out", "frames_dropped")
         return dict(zip(names, STATS.unpack(os.pread(self.stats_fd, STATS.size, 0))))
 
     def end_reason(self):

@@ -13,6 +13,7 @@ from tender import (BAD_ANSWER, BUILD, CRASHED, DEADLINE, FRAME_FAILED, PAGE, RE
 
 GUESTS = BUILD / "tests" / "guest"
 IMAGE_BASE = 0x100000
+NET_BYTES = 4096 + 2 * 16 * 2048  # PPCE_NET_BYTES; they follow the response buffer
 
 
 @pytest.fixture(params=backends())
@@ -141,7 +142,7 @@ def test_host_pages_are_out_of_reach(make, backend, offset):
     tender = make()
     place = dict(re.findall(r"(\w+)=(0x[0-9a-f]+)", tender.call("/map").text))
     place = {k: int(v, 16) for k, v in place.items()}
-    end = place["response_end"]
+    end = place["response_end"] + NET_BYTES
     target = {"request_end": end, "system_descriptors": end + 2 * PAGE, "system_tables": end + 5 * PAGE}.get(
         offset, place["io"] - PAGE)
     for path in ("/peek-io", "/poke-io"):

@@ -215,6 +215,9 @@ static void refuses_bad_manifests(void **state)
 	b = aligned_copy();
 	note(b)->manifest.syscall_entry = NULL;
 	expect_refused(b, good_len, "entry point");
+	b = aligned_copy();
+	note(b)->manifest.network = (void (*)(void))(uintptr_t)0x1000;
+	expect_refused(b, good_len, "entry point");
 }
 
 static void refuses_bad_queries(void **state)
@@ -242,7 +245,7 @@ static void refuses_bad_queries(void **state)
 	expect_refused(b, good_len, "data_kib");
 }
 
-/* A data buffer exists exactly when queries are listed, behind the others and before the guard page. */
+/* A data buffer exists exactly when queries are listed, behind the others and before the network page. */
 static void data_buffer_follows_the_queries(void **state)
 {
 	static const struct {
@@ -265,7 +268,8 @@ static void data_buffer_follows_the_queries(void **state)
 		snapshot_init(&s, PPCE_BACKEND_PROCESS, &image);
 		assert_int_equal(s.layout.data, s.layout.response + s.layout.response_size);
 		assert_int_equal(s.layout.data_size, (uint64_t)cases[i].kib << 10);
-		assert_int_equal(s.layout.io_end, s.layout.data + s.layout.data_size);
+		assert_int_equal(s.layout.net, s.layout.data + s.layout.data_size);
+		assert_int_equal(s.layout.io_end, s.layout.net + PPCE_NET_BYTES);
 		assert_int_equal(s.layout.system, s.layout.io_end + PPCE_PAGE);
 	}
 }

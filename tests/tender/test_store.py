@@ -375,7 +375,7 @@ def test_the_data_buffer_keeps_its_bytes_without_a_reset(make):
     assert int(re.match(r"found (\d+)", tender.call(find(SECRET)).text).group(1)) >= 100
 
 
-def test_a_guard_page_follows_the_data_buffer(make):
+def test_a_guard_page_follows_the_io_window(make):
     assert PAGE == 4096
     tender = make()
     tender.send_frame(encode_request(path=f"/raw?length={DATA_MAX}&over=1"))

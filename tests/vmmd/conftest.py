@@ -8,7 +8,8 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / part) for part in ("vmmd", "e2e", "tender", "net")]
 from harness import build_image, kvm_usable  # noqa: E402
-from vmmd_daemon import Vmmd  # noqa: E402
+from net_daemon import Namespace, leftovers, obstacle  # noqa: E402
+from vmmd_daemon import Vmmd, stand_in_program  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=["kvm", "process"])
@@ -56,3 +57,31 @@ def build_guest(tmp_path_factory):
         return done[name]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def network_possible():
+    if why := obstacle():
+        pytest.skip(why)
+
+
+@pytest.fixture
+def namespace(network_possible):
+    """Each test has a network of its own; what is left in it fails the test."""
+    with Namespace() as n:
+        yield n
+        assert leftovers() == []
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """A ppce-vmmd whose tenders are the script `tender` of this folder, in a certain mode."""
+    made = []
+
+    def make(tender, mode="", **options):
+        made.append(stand_in_program(tmp_path, tender, mode, **options))
+        return made[-1]
+
+    yield make
+    for daemon in made:
+        daemon.close()

@@ -1,32 +1,15 @@
 # SPDX-License-Identifier: MIT
 """vmmd trusts no tender: whatever one does ends that tender, with a reason, and nothing else."""
-import os
-import pathlib
-import shutil
-
 import pytest
 
-from harness import build_dir, eventually
+from harness import eventually
 from vmmd_daemon import GONE, Proxy, Vmmd, app_file
 
 
 @pytest.fixture
-def hostile(tmp_path):
+def hostile(stand_in):
     """Starts a daemon whose tenders misbehave in this way."""
-    made = []
-    here = pathlib.Path(__file__).parent
-    shutil.copy(build_dir() / "bin" / "ppce-vmmd", tmp_path / "ppce-vmmd")
-    shutil.copy(here / "hostile_tender.py", tmp_path / "ppce-tender")
-    os.chmod(tmp_path / "ppce-tender", 0o755)
-
-    def make(mode, **options):
-        (tmp_path / "mode").write_text(mode)
-        made.append(Vmmd(program=tmp_path / "ppce-vmmd", **{"shells": 0, **options}))
-        return made[-1]
-
-    yield make
-    for daemon in made:
-        daemon.close()
+    return lambda mode, **options: stand_in("hostile_tender.py", mode, **options)
 
 
 @pytest.mark.parametrize("what,word", [

@@ -328,6 +328,15 @@ class Vmmd:
         return sorted(os.listdir(self.path("images")))
 
 
+def stand_in_program(place, tender, mode="", **options):
+    """A daemon (not yet a test's own) whose tenders are the script `tender` of this folder, in a certain mode."""
+    shutil.copy(build_dir() / "bin" / "ppce-vmmd", place / "ppce-vmmd")
+    shutil.copy(pathlib.Path(__file__).parent / tender, place / "ppce-tender")
+    os.chmod(place / "ppce-tender", 0o755)
+    (place / "mode").write_text(mode)
+    return Vmmd(program=place / "ppce-vmmd", **{"shells": 0, **options})
+
+
 def alive(family):
     return {(pid, born) for pid, born in family if process_born(pid) == born}
 

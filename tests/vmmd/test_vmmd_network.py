@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: MIT
+"""Instances with taps: the real ppce-net in a namespace, a stand-in for the tender that says what it was given; and a fake
+ppce-net for what the real one never does."""
+import json
+import os
+import signal
+
+import pytest
+
+from fake_net import FakeNet, is_closed
+from harness import eventually
+from net_daemon import CONFLICT, GIVE, GIVEN, LOST, REFUSED as NET_REFUSED, Net, sh
+from vmmd_daemon import BOTTOM, FULL, GONE, REFUSED, UNAVAILABLE, INSTANCE, NEED, Proxy, app_file, message, stand_in_program
+
+BIND, START = 2, 4  # enum control_type
+NONE, PRISTINE, DISCARD = range(3)  # enum control_reset
+SINKS = """\
+  sinks:
+    low: {address: host, port: 5432, label: "level=LOW"}
+    high: {address: host, port: 5433, label: "level=HIGH"}
+    mail: {address: 192.0.2.7, port: 25, label: "level=HIGH", returns: "level=LOW"}
+"""
+
+
+def network(**settings):
+    values = {"enabled": "true", "taps": 2, "reuse_s": 0, **settings}
+    return "network:\n" + "".join(f"  {k}: {v}\n" for k, v in values.items()) + SINKS
+
+
+@pytest.fixture
+def world(namespace, stand_in, tmp_path):
+    """vmmd with the image `net`, and the real ppce-net, in one directory."""
+    made = []
+
+    def make(mode="", net=True, **settings):
+        vmmd = stand_in("tap_tender.py", mode, directory=tmp_path / "p", start=False)
+        vmmd.net = Net(directory=vmmd.dir, start=False)
+        made.append(vmmd.net)
+        vmmd.configure(shells=0, backend="process", proxy=network(**settings))
+        if net:
+            vmmd.net.start()
+        vmmd.start()
+        if net:
+            connected(vmmd)
+        vmmd.add_image("net", app_file("hello"))
+        return vmmd
+
+    yield make
+    for net in made:
+        net.close()
+
+
+def connected(vmmd, state=1):
+    eventually(lambda: vmmd.metric("ppce_vmmd_network_connected") == state, what=f"connected: {state}")
+
+
+def told(vmmd, app, uuid):
+    """What the tender of this instance was given."""
+    def lines():
+        return [line for line in vmmd.log_lines(app) if uuid in line and "{" in line]
+    line = eventually(lines, what="the tender's line")[0]
+    return json.loads(line[line.index("{"):])
+
+
+def address(number):
+    return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
+
+
+def test_an_instance_gets_a_tap(world):
+    vmmd = world()
+    vmmd.add_app("a", "net", "class", transport="tap", port=8081, sinks="low,mail")
+    with Proxy(vmmd) as proxy:
+        assert (proxy.apps["a"].transport, proxy.apps["a"].has_sinks) == (1, 1)
+        m = proxy.start("a")
+        row = told(vmmd, "a", m.uuid)
+        [listed], [tap] = vmmd.instances(uuid=m.uuid), vmmd.net.taps(state="taken")
+        assert row["type"] == BIND and row["has_net"] == 1 and row["has_store"] == 0 and row["tap_works"]
+        assert [os.path.basename(f) for f in row["fds"]][2:] == ["tun"] and len(row["fds"]) == 3
+        assert (m.ipv4, m.port, m.transport) == (row["ipv4"], 8081, 1) == (row["ipv4"], row["port"], 1)
+        assert m.flow_s >= 10 and row["mtu"] == 1500 and row["prefix"] == 22 and address(row["gateway"]) == "10.77.0.1"
+        assert row["sinks"] == [["low", 5432, row["gateway"]], ["mail", 25, 0xC0000207]]
+        assert (tap["instance"], tap["address"], tap["label"]) == (m.uuid, address(m.ipv4), BOTTOM)
+        assert listed["address"] == f"{address(m.ipv4)}:8081" and listed["transport"] == "tap"
+        assert (listed["sinks"], listed["tap"], listed["start"]) == ("low,mail", tap["name"], "restore")
+        assert vmmd.metric("ppce_vmmd_taps") == 1 and listed["tap_from_pool"] in (True, False)
+        assert vmmd.metric('ppce_vmmd_starts_by_mode_total{start="restore"}') == 1
+        proxy.stop(m.uuid)
+        eventually(lambda: not vmmd.net.taps(state="taken"), what="the tap given back")
+        assert vmmd.metric("ppce_vmmd_taps") == 0
+
+
+def test_sinks_by_label(world):
+    vmmd = world()
+    vmmd.add_app("a", "net", "class", transport="tap", sinks="low,high,mail")
+    with Proxy(vmmd) as proxy:
+        granted = {}
+        for label in (BOTTOM, "level=HIGH", "level=HIGH,comp={A}"):
+            m = proxy.start("a", label)
+            granted[label] = vmmd.instances(uuid=m.uuid)[0]["sinks"]
+            assert [s[0] for s in told(vmmd, "a", m.uuid)["sinks"]] == [s for s in granted[label].split(",") if s]
+    assert granted == {BOTTOM: "low,mail", "level=HIGH": "high,mail", "level=HIGH,comp={A}": ""}
+    texts = [(e["uuid"] != "", e["text"].split(":")[0]) for e in vmmd.events("sink-withheld")]
+    assert texts == [(True, t) for t in ("high, by R2", "low, by R6", "low, by R6", "high, by R6", "mail, by R6")]
+
+
+@pytest.fixture(scope="module")
+def one_daemon(tmp_path_factory):
+    """A daemon whose network is enabled, where no ppce-net is needed."""
+    place = tmp_path_factory.mktemp("one")
+    with stand_in_program(place, "tap_tender.py", proxy=network()) as vmmd:
+        vmmd.add_image("net", app_file("hello"))
+        yield vmmd
+
+
+@pytest.mark.parametrize("word,change", [
+    ("only apps with transport `tap`", {"port": 80}), ("only apps with transport `tap`", {"sinks": "low"}),
+    ("only apps with transport `tap`", {"taps": "none"}), ("port", {"transport": "tap", "port": 0}),
+    ("port", {"transport": "tap", "port": 65536}), ("did you mean mail?", {"transport": "tap", "sinks": "low,mial"}),
+    ("network.sinks", {"transport": "tap", "sinks": "elsewhere"}), ("twice", {"transport": "tap", "sinks": "low,low"}),
+    ("commas", {"transport": "tap", "sinks": "low,"}), ("sinks", {"transport": "tap", "sinks": "low,,high"}),
+    ("sinks", {"transport": "tap", "sinks": "x" * 600}), ("sinks", {"transport": "tap", "sinks": ["low"]}),
+    ("cannot be reset", {"start": "boot", "lifetime": "request", "mode": "reset"}), ("start", {"start": "fly"}),
+    ("shells", {"shells": "some"}), ("taps", {"transport": "tap", "taps": "some"}), ("transport", {"transport": "tape"}),
+])
+def test_settings_that_make_no_sense(one_daemon, word, change):
+    answer = one_daemon.rest("POST", "/v1/apps", {"name": "bad", "image": "net", "lifetime": "class", **change})
+    assert answer.status == 400 and word in answer.json()["detail"], answer
+    assert one_daemon.get("/v1/apps") == {"apps": []}
+
+
+def test_an_image_without_a_network_stack(stand_in):
+    vmmd = stand_in("tap_tender.py", "plain", proxy=network())
+    assert vmmd.add_image("net", app_file("hello"))["network"] is False
+    body = {"name": "a", "image": "net", "lifetime": "class"}
+    answer = vmmd.rest("POST", "/v1/apps", {**body, "transport": "tap"})
+    assert answer.status == 400 and "without a network stack" in answer.json()["detail"]
+    vmmd.add_app("a", "net", "class")
+
+
+def test_an_image_that_is_replaced_by_one_without(world, tmp_path):
+    vmmd = world()
+    vmmd.add_app("a", "net", "class", transport="tap")
+    (tmp_path / "mode").write_text("plain")
+    vmmd.add_image("net", app_file("stats"), status=200)
+    answer = vmmd.rest("POST", "/v1/instances", {"app": "a"})
+    assert answer.status == 503 and "cannot use any more" in answer.json()["detail"]
+    assert vmmd.instances() == [] and vmmd.metric("ppce_vmmd_taps_asked") == 0
+
+
+@pytest.mark.parametrize("lifetime,reset", [("class", NONE), ("user", NONE), ("request", DISCARD)])
+def test_booting_anew(stand_in, lifetime, reset):
+    vmmd = stand_in("tap_tender.py", shells=1, boot_ms=4321)
+    vmmd.add_image("net", app_file("hello"))
+    app = vmmd.add_app("a", "net", lifetime, start="boot", shells="none")
+    assert (app["start"], app["shells"], app["mode"]) == ("boot", "none", "discard" if reset else "")
+    vmmd.wait_shells(1)
+    with Proxy(vmmd) as proxy:
+        m = proxy.start("a", owner="ann" if lifetime == "user" else "")
+        row = told(vmmd, "a", m.uuid)
+        assert (row["type"], row["reset"], row["deadline_ms"], row["has_net"]) == (START, reset, 4321, 0)
+        kinds = [os.path.basename(f).split(":")[-2 if "socket" in f else -1] for f in row["fds"]]
+        assert kinds[0].endswith(".elf") and kinds[1:] == ["socket", "ppce-guest"], row["fds"]
+        assert m.from_shell == 0 and m.discard == (reset == DISCARD)
+        assert vmmd.instances(uuid=m.uuid)[0]["start"] == "boot"
+        assert vmmd.metric('ppce_vmmd_starts_by_mode_total{start="boot"}') == 1
+
+
+def test_booting_anew_with_a_tap(world):
+    vmmd = world()
+    vmmd.add_app("a", "net", "request", start="boot", transport="tap", taps="none", sinks="low")
+    with Proxy(vmmd) as proxy:
+        m = proxy.start("a")
+        row = told(vmmd, "a", m.uuid)
+        assert row["type"] == START and row["tap_works"] and len(row["fds"]) == 4 and row["sinks"][0][0] == "low"
+        assert m.port == 80 and m.ipv4 == row["ipv4"]
+
+
+def test_it_waits_for_ppce_net_to_come(world):
+    vmmd = world(net=False)
+    vmmd.add_app("a", "net", "class", transport="tap")
+    with Proxy(vmmd) as proxy:
+        refused = proxy.need("a")
+        assert (refused.type, refused.kind) == (REFUSED, UNAVAILABLE) and "not connected" in refused.reason
+        vmmd.net.start()
+        connected(vmmd)
+        assert told(vmmd, "a", proxy.start("a").uuid)["tap_works"]
+
+
+def test_ppce_net_dies(world):
+    vmmd = world()
+    vmmd.add_app("a", "net", "class", transport="tap")
+    vmmd.add_app("b", "net", "class")
+    with Proxy(vmmd) as proxy:
+        with_tap, without = proxy.start("a"), proxy.start("b")
+        vmmd.net.stop(signal.SIGKILL)
+        assert "ppce-net is gone" in proxy.expect(GONE, uuid=with_tap.uuid).reason
+        assert [i["uuid"] for i in vmmd.instances()] == [without.uuid] and vmmd.metric("ppce_vmmd_taps") == 0
+        vmmd.net.start()
+        connected(vmmd)
+        assert told(vmmd, "a", proxy.start("a").uuid)["tap_works"]
+
+
+def test_a_tap_that_somebody_removes(world):
+    vmmd = world()
+    vmmd.add_app("a", "net", "class", transport="tap")
+    with Proxy(vmmd) as proxy:
+        m, other = proxy.start("a"), proxy.start("a")
+        sh("ip", "link", "del", vmmd.instances(uuid=m.uuid)[0]["tap"])
+        assert "taken away" in proxy.expect(GONE, uuid=m.uuid).reason
+        assert [i["uuid"] for i in vmmd.instances()] == [other.uuid]
+
+
+def test_no_address_is_left(world):
+    vmmd = world(subnet="10.9.8.0/29", taps=0)
+    vmmd.add_app("a", "net", "class", transport="tap", max_instances=20)
+    with Proxy(vmmd) as proxy:
+        ones = [proxy.start("a") for _ in range(5)]
+        refused = proxy.need("a")
+        assert (refused.type, refused.kind) == (REFUSED, FULL) and "no tap:" in refused.reason
+        answer = vmmd.rest("POST", "/v1/instances", {"app": "a"})
+        assert (answer.status, answer.code) == (503, "full")
+        assert len({m.ipv4 for m in ones}) == 5
+        eventually(lambda: len(vmmd.instances()) == 5, what="the others gone")
+        proxy.stop(ones[0].uuid)
+        eventually(lambda: proxy.need("a").type == INSTANCE, what="an address that is free again")
+
+
+# --- what the real ppce-net does not do
+
+
+@pytest.fixture
+def played(stand_in, tmp_path):
+    """vmmd with the app a, and ppce-net played by the test."""
+    directory = tmp_path / "p"
+    with FakeNet(str(directory)) as net:
+        vmmd = stand_in("tap_tender.py", "untried", directory=directory, proxy=network())
+        vmmd.fake = net.connect()
+        connected(vmmd)
+        vmmd.add_image("net", app_file("hello"))
+        vmmd.add_app("a", "net", "class", transport="tap")
+        yield vmmd
+
+
+def ask(proxy, number, app="a", label=BOTTOM):
+    proxy.sock.send(message(NEED, app, label, number=number))
+
+
+def test_answers_in_another_order(played):
+    with Proxy(played) as proxy:
+        ask(proxy, 1, label="level=MID")
+        ask(proxy, 2)
+        first, second = played.fake.question(), played.fake.question()
+        assert (first.label, second.label) == ("level=MID", BOTTOM) and played.metric("ppce_vmmd_taps_asked") == 2
+        assert {i["state"] for i in played.instances()} == {"starting"} and [i["address"] for i in played.instances()] == ["", ""]
+        played.fake.taken(second, 0x0A4D0009)
+        m = proxy.expect(INSTANCE, id=2)
+        assert (m.ipv4, m.uuid, m.label) == (0x0A4D0009, second.uuid, BOTTOM)
+        played.fake.refuse(first, CONFLICT, "not today")
+        refused = proxy.expect(REFUSED, id=1)
+        assert (refused.kind, refused.reason) == (CONFLICT, "no tap: not today")
+        eventually(lambda: [i["uuid"] for i in played.instances()] == [second.uuid], what="one instance")
+
+
+def test_an_instance_that_is_stopped_while_it_waits(played):
+    with Proxy(played) as proxy:
+        ask(proxy, 1)
+        q = played.fake.question()
+        assert played.rest("DELETE", f"/v1/instances/{q.uuid}").status == 204
+        refused = proxy.expect(REFUSED, id=1)
+        assert "stopped by the operator" in refused.reason and played.instances() == []
+        tap = played.fake.taken(q)
+        played.fake.given(q.uuid)
+        assert is_closed(tap)
+        assert [m for m in proxy.early if m.type in (GONE, INSTANCE)] == []
+
+
+def test_the_daemon_ends_while_one_waits(played):
+    with Proxy(played) as proxy:
+        ask(proxy, 1)
+        q = played.fake.question()
+        played.stop()
+        tap = played.fake.taken(q) if played.fake.receive() else None
+        assert tap is None
+
+
+def test_a_proxy_that_went_meanwhile_is_not_answered(played):
+    with Proxy(played) as proxy:
+        ask(proxy, 1)
+        q = played.fake.question()
+    with Proxy(played) as proxy:
+        assert proxy.instances == {}
+        played.fake.taken(q)
+        assert proxy.expect(INSTANCE, uuid=q.uuid).id == 0
+
+
+def test_the_connection_is_lost_while_one_waits(played):
+    with Proxy(played) as proxy:
+        ask(proxy, 1)
+        played.fake.question()
+        played.fake.hang_up()
+        played.fake.connect()
+        refused = proxy.expect(REFUSED, id=1)
+        assert refused.kind == UNAVAILABLE and "ppce-net is gone" in refused.reason
+        connected(played)
+        ask(proxy, 2)
+        played.fake.taken(played.fake.question())
+        assert proxy.expect(INSTANCE, id=2)
+
+
+WRONG = [
+    *[lambda net, q, n=n: net.sock.send(b"x" * n) and [] for n in (1, 1904, 1905)],
+    *[lambda net, q, change=change: [net.taken(q, **change)] for change in (
+        {"id": 4711}, {"uuid": b"0" * 36}, {"uuid": b"0" * 37}, {"fds": 0}, {"fds": 2}, {"ipv4": 0}, {"prefix": 33},
+        {"name": b""}, {"mac": bytes(6)}, {"mtu": 0}, {"gateway": 0}, {"type": NET_REFUSED}, {"type": GIVE}, {"type": 99})],
+    lambda net, q: net.answer(GIVEN, q.id) or [], lambda net, q: [net.taken(q), net.taken(q)],
+]
+
+
+def test_answers_that_make_no_sense(played):
+    with Proxy(played) as proxy:
+        for number, wrong in enumerate(WRONG, 1):
+            ask(proxy, number)
+            taps = wrong(played.fake, played.fake.question())
+            played.fake.connect()
+            connected(played)
+            eventually(lambda: played.instances() == [], what=f"no instance after {number}")
+            first = proxy.receive()
+            assert first.type == REFUSED or (first.type == INSTANCE and proxy.expect(GONE, uuid=first.uuid))
+            for tap in taps:
+                eventually(lambda: is_closed(tap), what="the descriptor closed")
+    assert played.log.count("it sent a malformed message") == len(WRONG) - 1 and "Bad message" in played.log
+
+
+def test_strange_kinds_and_late_words(played):
+    net = played.fake
+    with Proxy(played) as proxy:
+        ask(proxy, 1)
+        net.refuse(net.question(), 4711, "\x1b[31m")
+        refused = proxy.expect(REFUSED, id=1)
+        assert refused.kind == 1 and "\x1b" not in refused.reason
+        net.answer(NET_REFUSED, 4711, reason="who?")
+        net.answer(LOST, 0, "00000000-0000-4000-8000-000000000000", "never heard of")
+        ask(proxy, 2)
+        q = net.question()
+        tap = net.taken(q)
+        proxy.expect(INSTANCE, id=2)
+        net.answer(LOST, 0, q.uuid, "removed")
+        assert "taken away: removed" in proxy.expect(GONE, uuid=q.uuid).reason
+        eventually(lambda: is_closed(tap), what="the tap closed")
+        ask(proxy, 3)
+        assert net.question().type != GIVE, "what was taken away is not given back"
+
+
+def test_many_at_once(played, tmp_path):
+    """More than the socket holds, with nobody who reads it."""
+    (tmp_path / "ppce-tender").write_text("#!/bin/sh\nexec sleep 100\n")
+    played.add_app("many", "net", "class", transport="tap", max_instances=200)
+    fds = f"/proc/{played.process.pid}/fd"
+    with Proxy(played) as proxy:
+        before = len(os.listdir(fds))
+        for n in range(1, 151):
+            ask(proxy, n, "many")
+        eventually(lambda: played.metric("ppce_vmmd_taps_asked") == 150, what="150 questions")
+        assert played.rest("DELETE", "/v1/apps/many").status == 204
+        taps = []
+        for _ in range(150):
+            q = played.fake.question()
+            taps.append((played.fake.taken(q), q.uuid))
+        given = {played.fake.question(GIVE).uuid for _ in taps}
+        assert given == {uuid for _, uuid in taps} and all(is_closed(tap) for tap, _ in taps)
+        eventually(lambda: len(os.listdir(fds)) == before, what="no descriptor is left")
