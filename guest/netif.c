@@ -215,5 +215,6 @@ void los_net_start(void)
 	ip4_addr_t mask = { lwip_htonl(prefix ? UINT32_MAX << (32 - prefix) : 0) };
 	lwip_init();
 	netif_add(&interface, &ip, &mask, &gateway, NULL, setup, ip4_input);
+	netif_set_default(&interface);
 	netif_set_up(&interface);
 }

@@ -376,7 +376,7 @@ static size_t total(const struct iovec *v, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		if (__builtin_add_overflow(sum, v[i].iov_len, &sum))
-			return SSIZE_MAX;
+			return PTRDIFF_MAX;
 	return sum;
 }
 
@@ -424,6 +424,8 @@ static long may_send(struct los_socket *s, int flags)
 {
 	if (s->state == FRESH || s->state == LISTENING)
 		return -ENOTCONN;
+	if (!writable(s) && s->pcb)
+		tcp_output(s->pcb);
 	long r = wait_for(s, writable, flags & MSG_DONTWAIT, s->send_ns);
 	if (r < 0)
 		return r;
@@ -439,13 +441,14 @@ static long send_bytes(struct los_socket *s, const uint8_t *from, size_t len, in
 
 	while (done < len && (r = may_send(s, flags)) == 0) {
 		r = push(s, from + done, len - done);
-		tcp_output(s->pcb);
-		if (r > 0)
+		if (r > 0) {
 			done += (size_t)r;
-		else if (r != -EAGAIN || s->nonblock || flags & MSG_DONTWAIT)
+			continue;
+		}
+		tcp_output(s->pcb);
+		if (r != -EAGAIN || s->nonblock || flags & MSG_DONTWAIT)
 			break;
-		else
-			los_net_wait(los_monotonic_ns() + 5000000);
+		los_net_wait(los_monotonic_ns() + 5000000);
 	}
 	return done ? (long)done : r;
 }
@@ -462,6 +465,8 @@ long los_socket_send(struct los_socket *s, const struct iovec *v, size_t count, 
 		if (r >= 0 && (size_t)r < v[i].iov_len)
 			break;
 	}
+	if (s->pcb && s->state == CONNECTED) /* once for all vectors: small ones share a segment */
+		tcp_output(s->pcb);
 	los_net_flush();
 	return done ? (long)done : r;
 }

@@ -221,8 +221,7 @@ void http_client_free(struct http_client *c)
 		leave_conn(c->calls);
 		call_end(c->calls, NULL, &err);
 	}
-	for (struct conn *k = c->conns; k; k = k->next)
-		client_conn_close(k);
+	client_conn_close_all(c);
 	uv_close((uv_handle_t *)&c->tick, on_timer_close);
 	uv_close((uv_handle_t *)&c->attempts, on_timer_close);
 }

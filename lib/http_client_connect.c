@@ -9,6 +9,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 
 #include "lib/names.h"
@@ -52,10 +53,21 @@ static void limit_attempt(struct http_pending *call)
 	wake_at(call, age / 4 > call->patience_ms ? age / 4 : call->patience_ms);
 }
 
+/* Has the kernel heard something of it? Then the loop, which may be late, is about to learn of it. */
+static bool heard(const struct conn *k)
+{
+	struct pollfd p = { .fd = -1, .events = POLLOUT };
+	return uv_fileno(&k->handle, &p.fd) == 0 && poll(&p, 1, 0) > 0;
+}
+
 static void attempt(struct http_pending *call)
 {
 	struct err err;
 	call->attempt_at = 0;
+	if (call->conn && heard(call->conn)) {
+		limit_attempt(call);
+		return;
+	}
 	if (call->conn) {
 		call->conn->call = NULL;
 		client_conn_close(call->conn);
@@ -141,7 +153,7 @@ static void prepare(struct conn *k, struct http_pending *call, bool reused)
 	k->reset = call->reset && !k->is_unix;
 	k->answered = k->in_body = false;
 	k->informational = 0;
-	k->idle_until = 0;
+	client_conn_take(k);
 	k->body.cap = call->answer_bytes + 1;
 	memset(&k->scan, 0, sizeof(k->scan));
 	call->conn = k;

@@ -14,7 +14,7 @@
 #include "lib/http_client.h"
 #include "lib/http_parse.h"
 
-enum { HTTP_ADDRESS_SIZE = 128 };
+enum { HTTP_ADDRESS_SIZE = 128, HTTP_BUCKETS = 256 };
 
 struct http_pending { /* a call */
 	struct http_pending *prev, *next;
@@ -45,7 +45,7 @@ struct conn {
 	};
 	uv_connect_t connect;
 	uv_write_t write;
-	struct conn *prev, *next;
+	struct conn *prev, *next; /* in its bucket */
 	struct http_client *client;
 	struct http_pending *call; /* NULL: kept for later, or closing */
 	char address[HTTP_ADDRESS_SIZE];
@@ -63,20 +63,22 @@ struct conn {
 
 struct http_client {
 	uv_loop_t *loop;
-	uv_timer_t tick;     /* coarse: deadlines of calls, age of kept connections */
-	uv_timer_t attempts; /* exact: attempts to connect */
-	struct conn *conns;
+	uv_timer_t tick;		  /* coarse: deadlines of calls, age of kept connections */
+	uv_timer_t attempts;		  /* exact: attempts to connect */
+	struct conn *conns[HTTP_BUCKETS]; /* by hash of the address */
 	struct http_pending *calls;
-	unsigned nconns, open_timers;
+	unsigned nconns, nidle, open_timers;
 	bool freed, keep_none;
 };
 
 /* --- pool --- */
 struct conn *client_conn_new(struct http_client *c, const char *address);
 void client_conn_close(struct conn *k);
+void client_conn_close_all(struct http_client *c);
 struct conn *client_conn_find_idle(struct http_client *c, const char *address);
 bool client_conn_may_keep(const struct conn *k); /* after a complete answer */
 void client_conn_keep(struct conn *k);
+void client_conn_take(struct conn *k); /* not kept any more */
 /* Closes what has been kept too long; false if nothing is kept any more. */
 bool client_conn_sweep(struct http_client *c, uint64_t now);
 void http_client_free_if_done(struct http_client *c);

@@ -8,7 +8,7 @@
 enum {
 	IDLE_MS = 30000,
 	IDLE_PER_ADDRESS = 8,
-	IDLE_TOTAL = 64,
+	IDLE_TOTAL = 1024,
 	IN_START = 8192,
 };
 
@@ -18,6 +18,15 @@ void http_client_free_if_done(struct http_client *c)
 		free(c);
 }
 
+/* FNV-1a */
+static struct conn **bucket(struct http_client *c, const char *address)
+{
+	uint32_t hash = 2166136261u;
+	for (; *address; address++)
+		hash = (hash ^ (unsigned char)*address) * 16777619u;
+	return &c->conns[(hash ^ hash >> 16) % HTTP_BUCKETS];
+}
+
 static void on_close(uv_handle_t *handle)
 {
 	struct conn *k = handle->data;
@@ -25,7 +34,7 @@ static void on_close(uv_handle_t *handle)
 	if (k->prev)
 		k->prev->next = k->next;
 	else
-		c->conns = k->next;
+		*bucket(c, k->address) = k->next;
 	if (k->next)
 		k->next->prev = k->prev;
 	c->nconns--;
@@ -40,6 +49,7 @@ void client_conn_close(struct conn *k)
 {
 	if (k->closed)
 		return;
+	client_conn_take(k);
 	k->closed = true;
 	/* An attempt to connect has nothing to reset, and says so. */
 	if (!k->reset || uv_tcp_close_reset(&k->tcp, on_close) != 0)
@@ -60,10 +70,11 @@ struct conn *client_conn_new(struct http_client *c, const char *address)
 	k->in = in;
 	k->in_size = IN_START;
 	snprintf(k->address, sizeof(k->address), "%s", address);
-	k->next = c->conns;
+	struct conn **head = bucket(c, address);
+	k->next = *head;
 	if (k->next)
 		k->next->prev = k;
-	c->conns = k;
+	*head = k;
 	c->nconns++;
 	return k;
 fail:
@@ -74,54 +85,60 @@ fail:
 
 struct conn *client_conn_find_idle(struct http_client *c, const char *address)
 {
-	for (struct conn *k = c->conns; k; k = k->next)
-		if (!k->call && !k->closed && k->idle_until && strcmp(k->address, address) == 0)
+	for (struct conn *k = *bucket(c, address); k; k = k->next)
+		if (k->idle_until && strcmp(k->address, address) == 0)
 			return k;
 	return NULL;
 }
 
 bool client_conn_may_keep(const struct conn *k)
 {
-	unsigned same = 0, all = 0;
-	if (k->client->keep_none || k->client->freed || k->is_unix || k->closed || k->forgotten || k->writing ||
-	    k->write_failed || !k->msg.keep_alive || k->msg.framing == HTTP_BODY_UNTIL_END || k->start < k->end)
+	unsigned same = 0;
+	if (k->client->keep_none || k->client->nidle >= IDLE_TOTAL || k->client->freed || k->is_unix || k->closed ||
+	    k->forgotten || k->writing || k->write_failed || !k->msg.keep_alive ||
+	    k->msg.framing == HTTP_BODY_UNTIL_END || k->start < k->end)
 		return false;
-	for (const struct conn *o = k->client->conns; o; o = o->next) {
-		if (o == k || o->call || o->closed)
-			continue;
-		all++;
-		same += strcmp(o->address, k->address) == 0;
-	}
-	return same < IDLE_PER_ADDRESS && all < IDLE_TOTAL;
+	for (const struct conn *o = *bucket(k->client, k->address); o; o = o->next)
+		same += o->idle_until && strcmp(o->address, k->address) == 0;
+	return same < IDLE_PER_ADDRESS;
 }
 
 void client_conn_keep(struct conn *k)
 {
 	k->start = k->end = 0;
 	k->idle_until = uv_now(k->client->loop) + IDLE_MS;
+	k->client->nidle++;
+}
+
+void client_conn_take(struct conn *k)
+{
+	k->client->nidle -= k->idle_until != 0;
+	k->idle_until = 0;
 }
 
 bool client_conn_sweep(struct http_client *c, uint64_t now)
 {
-	bool kept = false;
-	for (struct conn *k = c->conns; k; k = k->next) {
-		if (k->call || k->closed)
-			continue;
-		if (now >= k->idle_until)
+	for (size_t b = 0; b < HTTP_BUCKETS && c->nidle > 0; b++)
+		for (struct conn *k = c->conns[b]; k; k = k->next)
+			if (k->idle_until && now >= k->idle_until)
+				client_conn_close(k);
+	return c->nidle > 0;
+}
+
+void client_conn_close_all(struct http_client *c)
+{
+	for (size_t b = 0; b < HTTP_BUCKETS; b++)
+		for (struct conn *k = c->conns[b]; k; k = k->next)
 			client_conn_close(k);
-		else
-			kept = true;
-	}
-	return kept;
 }
 
 void http_client_forget(struct http_client *c, const char *address)
 {
-	for (struct conn *k = c->conns; k; k = k->next) {
+	for (struct conn *k = *bucket(c, address); k; k = k->next) {
 		if (strcmp(k->address, address) != 0)
 			continue;
 		k->forgotten = true;
-		if (!k->call)
+		if (k->idle_until)
 			client_conn_close(k);
 	}
 }

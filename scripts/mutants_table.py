@@ -22,6 +22,7 @@ MONITOR, ROWS, TWO_RUNS = unit("store/test_store_monitor"), unit("store/test_sto
 RELEASE, TAINT, REVOKE = unit("proxy/test-proxy-release"), unit("proxy/test-proxy-taint"), unit("proxy/test-proxy-revoke")
 ANSWER, HOLD = unit("proxy/test-proxy-answer"), unit("proxy/test-proxy-hold")
 MERKLE, RECORD = unit("audit/test-audit-merkle"), unit("audit/test-audit-record")
+SINKS = unit("vmmd/test_vmmd_sinks")
 ALL_BINS = ("ppce", "ppce-audit", "ppce-store", "ppce-auth", "ppce-vmmd", "ppce-proxy", "ppce-tender")
 
 
@@ -35,6 +36,10 @@ def audit(node):
 
 def auth(node):
     return py("tests/auth/test_auth_" + node, "ppce-auth", "ppce")
+
+
+def vmmd(node):
+    return py("tests/vmmd/test_vmmd_" + node, "ppce-vmmd", "ppce-net")
 
 
 def e2e(node):
@@ -240,6 +245,15 @@ MUTANTS = [
     Mutant("R9: instances with a floor below it live on", "proxy/revoke.c",
            "if (backend_label(table_entry(i, const struct backend, instance), &now, &err) < 0)\n\t\treturn false;",
            "(void)err;\n\tnow = i->level;", [REVOKE]),
+
+    # vmmd
+    Mutant("R6: a sink below the instance is granted", "vmmd/sinks.c", "flow_egress(p, instance, &to)", "flow_egress(p, &to, &to)", [SINKS]),
+    Mutant("R2: a sink whose answers are above the instance is granted", "vmmd/sinks.c",
+           "flow_read(p, FLOW_FIXED, instance, instance, &back, &after)", "flow_read(p, FLOW_FIXED, &back, instance, &back, &after)", [SINKS]),
+    Mutant("a tap that comes too late is kept", "vmmd/network.c", "\t\tsock_close(&fd);\n\t\tgive_back(n, q->uuid);\n",
+           "\t\tsock_close(&fd);\n", [vmmd("network.py::test_an_instance_that_is_stopped_while_it_waits")]),
+    Mutant("instances outlive ppce-net", "vmmd/network.c", "\t\tinstance_stop(i, \"ppce-net is gone, and the instance's tap with it\");\n",
+           "", [vmmd("network.py::test_ppce_net_dies")]),
 
     # auth
     Mutant("a grant for another purpose counts", "auth/clearance.c", "if (*g->purpose && a->purpose && strcmp(g->purpose, a->purpose))",

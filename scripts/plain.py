@@ -23,10 +23,13 @@ KERNEL = "linux-image-cloud-amd64"
 MODULES = ("virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko")
 PACKAGES = ("python3-pytest", "bash", "coreutils", "dash")
 # Two runs of pytest side by side, one for each processor.
-STORE = "tests/tender/test_store.py"
+STORE, NETWORK = "tests/tender/test_store.py", "tests/tender/test_network.py"
 RUNS = (("tests/tender/test_guest.py",),
         ("tests/guest", f"{STORE}::test_the_data_buffer_is_pristine_after_every_request",
          f"{STORE}::test_a_guard_page_follows_the_io_window", f"{STORE}::test_the_ticket_never_enters_guest_memory",
+         *(f"{NETWORK}::test_{name}" for name in (
+             "frames_go_both_ways", "memory_after_a_request", "the_guests_clock_stays_right", "deadline",
+             "a_reset_drops_frames_that_wait", "resident_pages_do_not_depend_on_earlier_frames", "start_with_a_network_and_a_store")),
          "tests/e2e/test_main_job.py"))
 TIME_SCALE = 4  # the machine is this much slower than a real one, for the tests' time-outs
 MEMORY_MIB = 1536

@@ -159,8 +159,11 @@ static bool call_ends(struct guest *g, const struct call *call, uint64_t deadlin
 {
 	switch (call->number) {
 	case PPCE_CALL_WAIT:
-		if (g->network)
-			break;
+		if (g->network) {
+			*end = GUEST_CRASHED;
+			snprintf(g->reason, sizeof g->reason, "waits for requests on a channel, but has a network");
+			return true;
+		}
 		*end = call->arg[0] <= g->vm.layout.response_size ? GUEST_WAITING : GUEST_BAD_ANSWER;
 		*response_len = (size_t)call->arg[0];
 		return true;

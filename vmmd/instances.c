@@ -131,6 +131,15 @@ void instance_running(struct instance *i)
 	tell_started(i, NULL);
 }
 
+/* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
+static const char *loggable(const struct instance *i, const char *text)
+{
+	struct vmmd *v = i->tender->v;
+	if (v->config.vmmd.labelled_logs || !attach_has_read(v, i))
+		return text;
+	return "(withheld: the instance has read labelled data; vmmd.labelled_logs shows it)";
+}
+
 void instance_stop(struct instance *i, const char *fmt, ...)
 {
 	char reason[PPCE_REASON_SIZE];
@@ -144,16 +153,7 @@ void instance_stop(struct instance *i, const char *fmt, ...)
 	i->state = INSTANCE_ENDING;
 	i->app->nliving--;
 	tender_kill(i->tender, "%s", reason);
-	pools_lost(i->tender->v, i, i->tender->reason);
-}
-
-/* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
-static const char *loggable(const struct instance *i, const char *text)
-{
-	struct vmmd *v = i->tender->v;
-	if (v->config.vmmd.labelled_logs || !attach_has_read(v, i))
-		return text;
-	return "(withheld: the instance has read labelled data; vmmd.labelled_logs shows it)";
+	pools_lost(i->tender->v, i, loggable(i, i->tender->reason));
 }
 
 static void take_log(struct instance *i, const struct control_message *m)
@@ -248,7 +248,7 @@ static void on_ended(struct tender *t)
 	if (i->state != INSTANCE_ENDING) {
 		i->state = INSTANCE_ENDING;
 		i->app->nliving--;
-		pools_lost(v, i, t->reason);
+		pools_lost(v, i, loggable(i, t->reason));
 	}
 	if (i->announced)
 		route_gone(v, i, t->reason);

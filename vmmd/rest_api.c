@@ -37,6 +37,15 @@ int rest_query_number(const struct rest_call *call, const char *key, uint64_t ma
 	return err_set(err, ERR_INVALID, "%s: expected a number of at most %llu", key, (unsigned long long)max);
 }
 
+bool rest_refuse_ending(struct rest_call *call)
+{
+	const struct vmmd *v = call->ctx;
+	struct err err = { .kind = ERR_UNAVAILABLE, .text = "the daemon ends" };
+	if (v->ending)
+		rest_fail(call, &err);
+	return v->ending;
+}
+
 int rest_label(struct vmmd *v, const json_t *body, const char *key, char out[PPCE_LABEL_SIZE], struct err *err)
 {
 	struct label label;
@@ -97,6 +106,11 @@ static const struct rest_route routes[] = {
 
 static bool ready(void *ctx, struct err *why)
 {
+	const struct vmmd *v = ctx;
+	if (v->config.network.enabled && !network_connected(v)) {
+		err_set(why, ERR_UNAVAILABLE, "ppce-net is not connected, so apps with taps do not start");
+		return false;
+	}
 	return shells_working(ctx, why);
 }
 

@@ -35,6 +35,9 @@ void rest_instance_stop(struct rest_call *call);
 void rest_pools_get(struct rest_call *call);
 void rest_pools_put(struct rest_call *call);
 
+/* For answers that come later: when the daemon has begun to end, tenders and all that is listed are gone, and the call is
+ * refused. */
+bool rest_refuse_ending(struct rest_call *call);
 /* Sets private_kib and shared_kib of a process; null where they are not known. */
 void rest_add_memory(json_t *j, const struct memory_survey *s, pid_t pid);
 /* Label text of a body's member `key` in canonical form; empty when absent. */

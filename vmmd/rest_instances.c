@@ -161,6 +161,8 @@ static void list(void *ctx, const struct memory_survey *s)
 	struct rest_call *call = ctx;
 	struct vmmd *v = call->ctx;
 	const struct instance *i;
+	if (rest_refuse_ending(call))
+		return;
 	json_t *rows = json_array();
 	INSTANCE_FOREACH (v, i) {
 		json_t *row = instance_json(v, i);

@@ -136,10 +136,14 @@ struct report {
 static void answer(void *ctx, const struct memory_survey *s)
 {
 	struct report *r = ctx;
-	json_t *j = pools_json(r->v, s);
-	if (r->taps)
-		json_object_set_new(j, "taps", r->taps);
-	rest_reply(r->call, 200, j);
+	if (rest_refuse_ending(r->call)) {
+		json_decref(r->taps);
+	} else {
+		json_t *j = pools_json(r->v, s);
+		if (r->taps)
+			json_object_set_new(j, "taps", r->taps);
+		rest_reply(r->call, 200, j);
+	}
 	free(r);
 }
 

@@ -123,7 +123,8 @@ static void race(uint32_t rounds, bool lengths)
 			     : "+a"(r)
 			     : "D"((long)los_io->doorbell_fd), "S"(&byte), "d"(1l), "r"(r10), "r"(r8), "r"(r9)
 			     : "rcx", "r11", "memory");
-		for (int i = 0; i < 3000; i++) {
+		/* until the host has taken it */
+		for (int i = 0; i < 500000 && *(volatile uint32_t *)&net->tx_taken != tx_put; i++) {
 			frame[7] ^= 0xff;
 			frame[29] ^= 0xff;
 			if (lengths)
@@ -198,8 +199,11 @@ static void obey(const uint8_t *command, size_t len)
 		net->tx_put = tx_put + n;
 		return;
 	case 'q':
-		net->rx_taken = rx_taken + 1 + n; /* of this frame, which is not counted yet */
+		net->rx_taken = rx_taken + n;
 		call_net(0);
+		return;
+	case 'n': /* waits for n us */
+		reply(&(int64_t){ call_net(n) }, 8);
 		return;
 	case 'k': /* leaves what has come in its ring */
 		while (call_net(0) < PPCE_NET_SLOTS)
@@ -238,8 +242,8 @@ _Noreturn static void serve_frames(void)
 		for (; n > 0; n--) {
 			size_t len = net->rx_len[rx_taken % PPCE_NET_SLOTS];
 			memcpy(frame, slot(true, rx_taken), len);
-			take(frame, len);
 			net->rx_taken = ++rx_taken;
+			take(frame, len);
 		}
 	}
 }

@@ -4,6 +4,7 @@
  * NAME" or "FAIL NAME", and status 500 if one failed. Most of the checks hold for the kernel too, under plain Linux. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -247,9 +249,9 @@ static void process(void)
 static void absent(void)
 {
 	static const long calls[] = {
-		SYS_socket,	    SYS_connect, SYS_fork,     SYS_clone,      SYS_execve, SYS_ptrace,
-		SYS_mount,	    SYS_unlink,	 SYS_mkdir,    SYS_setuid,     SYS_prctl,  SYS_seccomp,
-		SYS_io_uring_setup, SYS_sendto,	 SYS_recvfrom, SYS_kexec_load, 9999,	   -1
+		SYS_socketpair,	    SYS_vfork,	SYS_fork,     SYS_clone,      SYS_execve, SYS_ptrace,
+		SYS_mount,	    SYS_unlink, SYS_mkdir,    SYS_setuid,     SYS_prctl,  SYS_seccomp,
+		SYS_io_uring_setup, SYS_splice, SYS_sendfile, SYS_kexec_load, 9999,	  -1
 	};
 
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
@@ -259,6 +261,9 @@ static void absent(void)
 	}
 	char text[4];
 	check("standard input is empty", read(0, text, 4) == 0);
+	check("no network", fails(socket(AF_INET, SOCK_STREAM, 0), ENETDOWN));
+	check("no other families", fails(socket(AF_UNIX, SOCK_STREAM, 0), EAFNOSUPPORT));
+	check("poll waits", poll(NULL, 0, 1) == 0);
 }
 
 /* A `syscall` may change rax, rcx and r11, and no other register: general, SSE or AVX. */

@@ -169,7 +169,35 @@ def test_serve_answers():
         assert r.status == 200 and r.getheader("content-length") == "256" and r.read() == b""
 
 
+def test_serve_keeps_connections():
+    """Several, each with more than one request; what is sent together is answered in order."""
+    with serving(GUESTS / "answers") as (port, _):
+        open_ones = [http.client.HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(6)]
+        for c in open_ones * 2:
+            c.request("GET", "/binary")
+            assert c.getresponse().read() == bytes(range(256))
+            assert c.sock
+        answer = exchange(port, b"GET /binary HTTP/1.1\r\n\r\n" * 3 + b"POST /who HTTP/1.0\r\nContent-Length: 3\r\n\r\nend")
+        assert answer.count(b"HTTP/1.1 200 ") == 4 and answer.count(b"Connection: close") == 1 and answer.endswith(b"end")
+        for c in open_ones:
+            c.close()
+
+
+def test_serve_takes_the_whole_identity():
+    fields = "".join(f"PPCE-{name}: {name.lower()}1\r\n" for name in (
+        "App", "User", "Class", "Label", "Session", "Purpose", "Request-Id", "Other"))
+    with serving(GUESTS / "answers") as (port, _):
+        text = exchange(port, f"GET /who HTTP/1.1\r\n{fields}Expect: 100-continue\r\nA:  b \t\r\n\r\n".encode()).decode()
+    assert "user=user1 class=class1 label=label1 session=session1 purpose=purpose1 app=app1 id=request-id1\na: b\n" in text
+    assert "other1" not in text
+
+
 @pytest.mark.parametrize("data,status", [
+    (b"GET / HTTP/1.1\r\nA : b\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nA: b\nB: c\r\n\r\n", 400), (b"GET / HTTP/1.2\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nExpect: x\r\n\r\n", 417),
+    (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
+    (b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\nx", 400), (b"POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\n\r\n", 404), (b"GET  HTTP/1.1\r\n\r\n", 400), (b"GET x HTTP/1.1\r\n\r\n", 400),
     (b"\r\n\r\n", 400), (b"GET / HTTP/2\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nnocolon\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nA: \0\r\n\r\n", 400), (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
@@ -262,6 +290,20 @@ def test_cc_leaves_nothing_behind(source, tmp_path):
     for target in ("app", "no/such/folder/app"):
         run(PPCE_CC, "-DVALUE=1", app, "-o", tmp_path / target, env=env)
     assert list(scratch.iterdir()) == []
+
+
+def test_the_lower_half_calls_nothing_of_libc():
+    """It runs inside system calls, whose caller's SSE registers it must not touch."""
+    undefined = run("nm", "-u", BUILD / "guest" / "ppce-os.o").stdout.decode().split()
+    assert set(undefined) - {"U", "w", "v"} == {"_start", "ppce_note", "__start_ppce_files", "__stop_ppce_files"}
+
+
+def test_an_app_may_use_the_stacks_names(source, tmp_path):
+    app = source(APP.replace("VALUE", "tcp_write() + pbuf_free") + 'PPCE_APP(.name = "mine", .handle = handle)\n')
+    app.write_text("int pbuf_free = 1;\nint tcp_write(void);\nint tcp_write(void) { return 1; }\n" + app.read_text())
+    done = run(PPCE_CC, app, "-o", tmp_path / "app")
+    assert done.returncode == 0, done.stderr.decode()
+    assert request(tmp_path / "app", "/")[2] == b"2"
 
 
 def test_cc_is_portable_shell():

@@ -84,6 +84,12 @@ static const struct {
 	{ "network:\n  sinks: {db: {address: 10.77.3.9, port: 1, label: a}}\n",
 	  "c.yaml:2: address: 10.77.3.9 is in the" },
 	{ "network:\n  sinks: {db: {address: host, port: 1, label: \"\"}}\n", "c.yaml:2: label: expected" },
+	{ "network:\n  sinks: {db: {address: host, port: 1, label: a, returns: \"\"}}\n",
+	  "c.yaml:2: returns: expected" },
+	{ "network:\n  sinks: {db: {address: host, port: 1, label: a, returns: [a]}}\n",
+	  "c.yaml:2: returns: expected one" },
+	{ "network:\n  sinks: {db: {address: host, port: 1, label: a, return: a}}\n",
+	  "c.yaml:2: return: unknown key; did you mean returns?" },
 	{ "log_level: info\nlog_level: warn\n", "c.yaml:2: log_level: given twice" },
 	{ "log_level: &a info\n", "c.yaml:1: anchors" },
 };
@@ -164,7 +170,7 @@ static void test_network(void **state)
 	unsigned prefix;
 	parse("network:\n  enabled: true\n  bridge: br-x\n  subnet: 172.16.8.0/29\n  taps: 0\n  sinks:\n"
 	      "    db: {address: host, port: 5432, label: \"level=HIGH\"}\n"
-	      "    mail-1: {address: 192.0.2.7, port: 25, label: \"level=LOW,comp={A}\"}\n",
+	      "    mail-1: {address: 192.0.2.7, port: 25, label: \"level=LOW,comp={A}\", returns: \"level=LOW\"}\n",
 	      &c);
 	assert_true(c.network.enabled);
 	assert_string_equal(c.network.bridge, "br-x");
@@ -174,9 +180,11 @@ static void test_network(void **state)
 	assert_int_equal(c.network.sink[0].address, 0);
 	assert_int_equal(c.network.sink[0].port, 5432);
 	assert_string_equal(c.network.sink[0].label, "level=HIGH");
+	assert_string_equal(c.network.sink[0].returns, "level=HIGH");
 	assert_string_equal(c.network.sink[1].name, "mail-1");
 	assert_int_equal(c.network.sink[1].address, 0xc0000207);
 	assert_string_equal(c.network.sink[1].label, "level=LOW,comp={A}");
+	assert_string_equal(c.network.sink[1].returns, "level=LOW");
 	assert_int_equal(config_subnet(c.network.subnet, &base, &prefix), 0);
 	assert_int_equal(base, 0xac100800);
 	assert_int_equal(prefix, 29);

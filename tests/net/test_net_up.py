@@ -80,9 +80,10 @@ def test_config_check_knows_sinks(namespace, tmp_path):
     with Platform(tmp_path / "p", backend="process") as p:
         directory = p.dir
         good = (directory / "ppce.yaml").read_text()
-        sink = "  sinks:\n    db: {{address: host, port: 5432, label: {!r}}}\n"
-        for label, code in (("level=NATO_SECRET", 0), ("level=NONSENSE", 78)):
-            (directory / "ppce.yaml").write_text(good.replace("  sinks:\n", sink.format(label)))
+        sink = "  sinks:\n    db: {{address: host, port: 5432, label: {!r}, returns: {!r}}}\n"
+        fine, wrong = "level=NATO_SECRET", "level=NONSENSE"
+        for label, returns, code in ((fine, fine, 0), (wrong, fine, 78), (fine, wrong, 78)):
+            (directory / "ppce.yaml").write_text(good.replace("  sinks:\n", sink.format(label, returns)))
             done = p.run("config", "check", "-C", directory)
             assert done.returncode == code, done
             assert code == 0 or ("db" in done.stderr and "NONSENSE" in done.stderr)

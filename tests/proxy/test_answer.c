@@ -133,6 +133,28 @@ static void test_a_released_value_carries_the_label_of_its_release(void **state)
 	assert_int_equal(answer_take(&w->request, &l, &err), -1);
 }
 
+/* The same by HTTP. An outside service, which has no instance, cannot have been given one. */
+static void test_a_release_by_http(void **state)
+{
+	struct world *w = *state;
+	static const struct http_field claim = { "PPCE-Release", "1" };
+	struct http_reply reply = { .status = 200, .fields = &claim, .nfields = 1 };
+	give(w, "level=LOW");
+	const struct wire_response *head = (const void *)w->answer.bytes;
+	reply.body = wire_text(head, head->body);
+	reply.body_len = head->body.len;
+	w->request.reply = &reply;
+	check(w, "level=LOW");
+	assert_string_equal(w->request.certificate, "mean");
+	assert_int_equal(w->request.response.body_len, sizeof "{\"mean\":1}" - 1);
+	reply.nfields = 0;
+	check(w, "level=HIGH");
+	reply.nfields = 1;
+	w->request.backend = NULL;
+	check(w, "level=HIGH"); /* the label that is known of it */
+	assert_int_equal(w->request.response.body_len, reply.body_len);
+}
+
 static void test_what_became_of_a_tainted_instance_is_not_told(void **state)
 {
 	struct world *w = *state;
@@ -154,6 +176,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_an_answer_carries_the_label_of_its_instance, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_released_value_carries_the_label_of_its_release, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(test_a_release_by_http, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_became_of_a_tainted_instance_is_not_told, set_up, tear_down),
 	};
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

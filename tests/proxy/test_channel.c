@@ -297,6 +297,142 @@ static void test_large_request(void **state)
 	expect_lost(w, 1);
 }
 
+/* --- instances with a network: only begin and end are told ---------------------------------------------------- */
+
+static void begin(struct world *w, const struct ticket *ticket)
+{
+	assert_int_equal(channel_begin(&w->channel, ticket, 1000), 0);
+	assert_int_equal(w->channel.state, CHANNEL_BUSY);
+}
+
+static void say(struct world *w, uint16_t type, uint16_t flags, uint32_t code)
+{
+	struct frame_header h = {
+		.magic = FRAME_MAGIC, .type = type, .flags = flags, .code = code, .id = w->channel.id
+	};
+	assert_int_equal(write(w->peer, &h, sizeof h), sizeof h);
+	turn(w);
+}
+
+static void test_begin_and_end(void **state)
+{
+	struct world *w = *state;
+	struct ticket ticket = { .version = TICKET_VERSION, .user = "ann" }, got;
+	struct frame_header h, end;
+	for (int n = 0; n < 2; n++) {
+		begin(w, n ? &ticket : NULL);
+		assert_int_equal(read(w->peer, &h, sizeof h), sizeof h);
+		assert_true(frame_valid(&h, true));
+		assert_int_equal(h.type, FRAME_BEGIN);
+		assert_int_equal(h.code, 1000);
+		assert_int_equal(h.flags, n ? FRAME_FLAG_TICKET : 0);
+		if (n) {
+			assert_int_equal(read(w->peer, &got, sizeof got), sizeof got);
+			assert_memory_equal(&got, &ticket, sizeof got);
+		}
+		channel_end(&w->channel);
+		assert_int_equal(read(w->peer, &end, sizeof end), sizeof end);
+		assert_true(frame_valid(&end, true));
+		assert_int_equal(end.type, FRAME_END);
+		assert_int_equal(end.id, h.id);
+		assert_int_equal(w->channel.state, CHANNEL_RESETTING);
+		say(w, FRAME_READY, n ? FRAME_FLAG_LAST : 0, 0);
+		assert_int_equal(w->readies, n + 1);
+		assert_int_equal(w->last_ready, n);
+	}
+	assert_int_equal(w->answers + w->losses, 0);
+}
+
+static void test_failure_of_what_was_begun(void **state)
+{
+	struct world *w = *state;
+	begin(w, NULL);
+	say(w, FRAME_FAILED, 0, FRAME_CRASHED);
+	assert_int_equal(w->answers, 1);
+	assert_int_equal(w->last.code, FRAME_CRASHED);
+	assert_int_equal(w->losses, 0);
+}
+
+static void test_failure_after_the_end(void **state)
+{
+	struct world *w = *state;
+	begin(w, NULL);
+	channel_end(&w->channel);
+	say(w, FRAME_FAILED, 0, FRAME_INTERNAL);
+	assert_int_equal(w->answers, 1);
+	assert_int_equal(w->losses, 0);
+}
+
+static void test_ready_before_the_end(void **state)
+{
+	struct world *w = *state;
+	begin(w, NULL);
+	say(w, FRAME_READY, 0, 0);
+	expect_lost(w, 0);
+}
+
+static void test_answer_to_what_was_begun(void **state)
+{
+	struct world *w = *state;
+	begin(w, NULL);
+	reply(w, FRAME_RESPONSE, FRAME_FLAG_READY, w->channel.id, "x", 1);
+	expect_lost(w, 0);
+}
+
+static void test_too_large_is_not_for_what_was_begun(void **state)
+{
+	struct world *w = *state;
+	begin(w, NULL);
+	say(w, FRAME_FAILED, 0, FRAME_TOO_LARGE);
+	expect_lost(w, 0);
+}
+
+/* Both kinds in turn: what was begun is forgotten with the next request. */
+static void test_begun_and_sent_in_turn(void **state)
+{
+	struct world *w = *state;
+	begin(w, NULL);
+	channel_end(&w->channel);
+	say(w, FRAME_READY, 0, 0);
+	send_request(w, 8, 1000);
+	reply(w, FRAME_RESPONSE, FRAME_FLAG_READY, w->channel.id, "x", 1);
+	turn(w);
+	assert_int_equal(w->answers, 1);
+	assert_int_equal(w->readies, 2);
+	assert_int_equal(w->losses, 0);
+}
+
+static void test_nobody_takes_the_beginning(void **state)
+{
+	struct world *w = *state;
+	close(w->peer);
+	w->peer = -1;
+	assert_int_equal(channel_begin(&w->channel, NULL, 1000), -1);
+	assert_int_equal(w->channel.state, CHANNEL_IDLE);
+}
+
+/* A tender that reads nothing: the socket is full when the end is to be told. */
+static void test_nobody_takes_the_end(void **state)
+{
+	struct world *w = *state;
+	static char junk[65536];
+	begin(w, NULL);
+	while (send(w->channel.fd, junk, sizeof junk, MSG_DONTWAIT) > 0 ||
+	       send(w->channel.fd, junk, 1, MSG_DONTWAIT) > 0)
+		;
+	channel_end(&w->channel);
+	expect_lost(w, 0);
+}
+
+static void test_begun_and_never_ended(void **state)
+{
+	struct world *w = *state;
+	assert_int_equal(channel_begin(&w->channel, NULL, 1), 0);
+	uv_run(&w->loop, UV_RUN_ONCE); /* waits for the guard */
+	assert_int_equal(w->losses, 1);
+	assert_int_equal(w->lost_kind, ERR_TIMEOUT);
+}
+
 static void test_deadline(void **state)
 {
 	struct world *w = *state;
@@ -311,13 +447,29 @@ static void test_deadline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_request_and_answer), TEST(test_split_everywhere),
-		TEST(test_unasked_answer),     TEST(test_wrong_id),
-		TEST(test_answer_ahead),       TEST(test_malformed),
-		TEST(test_too_long),	       TEST(test_ready_out_of_turn),
-		TEST(test_peer_dies),	       TEST(test_failed),
-		TEST(test_close_while_in_use), TEST(test_large_request),
+		TEST(test_request_and_answer),
+		TEST(test_split_everywhere),
+		TEST(test_unasked_answer),
+		TEST(test_wrong_id),
+		TEST(test_answer_ahead),
+		TEST(test_malformed),
+		TEST(test_too_long),
+		TEST(test_ready_out_of_turn),
+		TEST(test_peer_dies),
+		TEST(test_failed),
+		TEST(test_close_while_in_use),
+		TEST(test_large_request),
 		TEST(test_deadline),
+		TEST(test_begin_and_end),
+		TEST(test_failure_of_what_was_begun),
+		TEST(test_failure_after_the_end),
+		TEST(test_ready_before_the_end),
+		TEST(test_answer_to_what_was_begun),
+		TEST(test_too_large_is_not_for_what_was_begun),
+		TEST(test_begun_and_sent_in_turn),
+		TEST(test_nobody_takes_the_beginning),
+		TEST(test_nobody_takes_the_end),
+		TEST(test_begun_and_never_ended),
 	};
 	return cmocka_run_group_tests_name("proxy/channel", tests, NULL, NULL);
 }

@@ -145,6 +145,20 @@ static void test_status(void **state)
 	assert_int_equal(response_from_http(NULL, 0, 101, "", 0, &r, &err), -1);
 }
 
+static void test_release_by_http(void **state)
+{
+	(void)state;
+	struct http_field fields[] = { { "X", "1" }, { "ppce-release", "1" }, { "PPCE-Release", "0" } };
+	struct response r;
+	struct err err;
+	assert_int_equal(response_from_http(fields, 3, 200, "body", 4, &r, &err), 0);
+	assert_true(r.release);
+	assert_int_equal(r.nfields, 1); /* the claim itself does not leave */
+	fields[1].value = "1 ";
+	assert_int_equal(response_from_http(fields, 3, 200, "body", 4, &r, &err), 0);
+	assert_false(r.release);
+}
+
 /* Sixty-four fields that all point at the same 30 KB: small on the channel, 2 MB on the client's connection. */
 static void test_shared_bytes(void **state)
 {
@@ -185,8 +199,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),	       cmocka_unit_test(test_truncated_everywhere),
 		cmocka_unit_test(test_every_word),     cmocka_unit_test(test_bad_fields),
-		cmocka_unit_test(test_dropped_fields), cmocka_unit_test(test_status),
-		cmocka_unit_test(test_shared_bytes),
+		cmocka_unit_test(test_dropped_fields), cmocka_unit_test(test_release_by_http),
+		cmocka_unit_test(test_status),	       cmocka_unit_test(test_shared_bytes),
 	};
 	return cmocka_run_group_tests_name("proxy/response", tests, setup, teardown);
 }

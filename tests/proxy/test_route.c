@@ -420,6 +420,44 @@ static void test_idle_and_old(void **state)
 	assert_int_equal(w->nfreed, 1);
 }
 
+/* What was made ahead is not ended for being idle, and makes room last; age and use end it like any other. */
+static void test_made_ahead(void **state)
+{
+	struct world *w = *state;
+	struct client c;
+	struct instance *kept = add_instance(w, "hello", "L1", "", 0);
+	kept->keep = true; /* set before routes_add() in the proxy */
+	kept->app->kept++;
+	struct instance *other = add_instance(w, "hello", "L2", "", 0);
+	assert_false(request(w, &c, "hello", "L3", "")); /* `kept` has been idle longer */
+	assert_ptr_equal(w->last_stopped, other);
+	route_cancel(&w->routes, &c.waiter);
+	routes_gone(&w->routes, other, w->now);
+	routes_sweep(&w->routes, w->now + 20000 * MS);
+	assert_int_equal(w->nstopped, 1);
+	routes_sweep(&w->routes, w->now + 101000 * MS); /* max_age_s: 100 */
+	assert_ptr_equal(w->last_stopped, kept);
+}
+
+/* While others of the app could go, one that was made ahead stays with its key when it is free again. */
+static void test_made_ahead_stays(void **state)
+{
+	struct world *w = *state;
+	struct client a, b, c;
+	struct instance *kept = add_instance(w, "hello", "L1", "", 0);
+	kept->keep = true;
+	kept->app->kept++;
+	struct instance *other = add_instance(w, "hello", "L2", "", 0);
+	request(w, &a, "hello", "L1", "");
+	request(w, &b, "hello", "L2", "");
+	assert_false(request(w, &c, "hello", "L3", ""));
+	route_release(&w->routes, kept, w->now);
+	assert_int_equal(w->nstopped, 0);
+	route_release(&w->routes, other, w->now);
+	assert_ptr_equal(w->last_stopped, other);
+	route_cancel(&w->routes, &c.waiter);
+}
+
 static void test_instance_dies(void **state)
 {
 	struct world *w = *state;
@@ -590,6 +628,8 @@ int main(void)
 		TEST(test_used_up),
 		TEST(test_refiled),
 		TEST(test_idle_and_old),
+		TEST(test_made_ahead),
+		TEST(test_made_ahead_stays),
 		TEST(test_instance_dies),
 		TEST(test_app_removed),
 		TEST(test_unknown_app),

@@ -125,6 +125,11 @@ static void test_server_timing(void **state)
 	assert_int_not_equal(text[strlen(text) - 1], ' ');
 	timing_header(&t, NULL, text, sizeof text);
 	assert_null(strstr(text, "spawn"));
+	assert_null(strstr(text, "connect"));
+	t.ns[PHASE_CONNECT] = 234567890;
+	timing_split_http(&t);
+	timing_header(&t, NULL, text, sizeof text);
+	assert_non_null(strstr(text, "connect;dur=234.568, exchange;dur=1000.000"));
 	timing_header(&t, start, small, sizeof small);
 	assert_in_range(strlen(small), 0, sizeof small - 1);
 }

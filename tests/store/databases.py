@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A PostgreSQL server of the tests' own: in a temporary directory, on a Unix socket only, run as nobody where we are root."""
+"""A PostgreSQL server of the tests' own: in a temporary directory, on a Unix socket (and the address `listen`, where a password
+is asked for), run as nobody where we are root."""
 import glob
 import os
 import pwd
@@ -15,7 +16,8 @@ def programs():
 
 
 class Postgres:
-    def __init__(self):
+    def __init__(self, listen=""):
+        self.listen = listen
         self.dir = tempfile.mkdtemp(prefix="ppce-pg-")
         self.user = {}
         if os.getuid() == 0:
@@ -24,6 +26,9 @@ class Postgres:
             self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         try:
             self.run("initdb", "-D", self.data, "-U", "ppce", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C")
+            if listen:
+                with open(os.path.join(self.data, "pg_hba.conf"), "a") as f:
+                    f.write("host all all 0.0.0.0/0 scram-sha-256\n")
             self.start()
         except BaseException:
             shutil.rmtree(self.dir, ignore_errors=True)
@@ -41,7 +46,7 @@ class Postgres:
 
     def start(self):
         log = os.path.join(self.dir, "log")
-        settings = f"-c listen_addresses= -c unix_socket_directories={self.dir} -c fsync=off"
+        settings = f"-c listen_addresses={self.listen} -c unix_socket_directories={self.dir} -c fsync=off"
         # its output goes to a file: pg_ctl's own must end when it does
         subprocess.run([os.path.join(programs(), "pg_ctl"), "-D", self.data, "-l", log, "-w", "-t", "60", "-o", settings,
                         "start"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -13,8 +13,8 @@ def text(data):
 class Question:
     def __init__(self, data):
         f = MESSAGE.unpack(data)
-        self.type, self.id, self.uuid = f[0], f[2], text(f[3])
-        self.sinks, self.label = text(f[17]), text(f[18])
+        self.type, self.id, self.uuid, self.fresh = f[0], f[2], text(f[3]), f[8]
+        self.sinks, self.label = text(f[-3]), text(f[-2])
 
 
 class FakeNet:
@@ -72,7 +72,7 @@ class FakeNet:
     def taken(self, q, ipv4=0x0A4D0005, name=b"tap5", fds=None, **change):
         """Answers with the end of a pipe as the tap; returns the other end, whose EOF tells that nobody has it any more."""
         f = {"type": TAKEN, "kind": 0, "id": q.id, "uuid": q.uuid.encode(), "name": name, "mac": b"\x02PMM\0\5",
-             "gateway_mac": b"\x02PMM\0\1", "from_pool": 1, "ifindex": 5, "ipv4": ipv4, "prefix": 22,
+             "gateway_mac": b"\x02PMM\0\1", "from_pool": 1, "fresh": 0, "ifindex": 5, "ipv4": ipv4, "prefix": 22,
              "gateway": 0x0A4D0001, "mtu": 1500, "uid": 0, "gid": 0, "took_us": 7, "flow_s": 60, "sinks": b"",
              "label": b"", "reason": b"", **change}
         ours, tap = os.pipe()
@@ -83,7 +83,7 @@ class FakeNet:
         return ours
 
     def answer(self, kind, number, uuid="", reason="", err=0):
-        self.sock.send(MESSAGE.pack(kind, err, number, uuid.encode(), b"", b"", b"", *[0] * 10, b"", b"",
+        self.sock.send(MESSAGE.pack(kind, err, number, uuid.encode(), b"", b"", b"", *[0] * 11, b"", b"",
                                     reason.encode()))
 
     def refuse(self, q, err, reason):

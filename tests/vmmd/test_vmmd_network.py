@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Instances with taps: the real ppce-net in a namespace, a stand-in for the tender that says what it was given; and a fake
 ppce-net for what the real one never does."""
+import http.client
 import json
 import os
 import signal
@@ -8,8 +9,9 @@ import signal
 import pytest
 
 from fake_net import FakeNet, is_closed
-from harness import eventually
+from harness import Platform, eventually
 from net_daemon import CONFLICT, GIVE, GIVEN, LOST, REFUSED as NET_REFUSED, Net, sh
+from tender import FLAG_LAST, READY
 from vmmd_daemon import BOTTOM, FULL, GONE, REFUSED, UNAVAILABLE, INSTANCE, NEED, Proxy, app_file, message, stand_in_program
 
 BIND, START = 2, 4  # enum control_type
@@ -181,8 +183,10 @@ def test_it_waits_for_ppce_net_to_come(world):
     with Proxy(vmmd) as proxy:
         refused = proxy.need("a")
         assert (refused.type, refused.kind) == (REFUSED, UNAVAILABLE) and "not connected" in refused.reason
+        assert vmmd.rest("GET", "/readyz").status == 503
         vmmd.net.start()
         connected(vmmd)
+        assert vmmd.rest("GET", "/readyz").status == 200
         assert told(vmmd, "a", proxy.start("a").uuid)["tap_works"]
 
 
@@ -225,6 +229,122 @@ def test_no_address_is_left(world):
         eventually(lambda: proxy.need("a").type == INSTANCE, what="an address that is free again")
 
 
+def made_ahead(vmmd, n):
+    """What GET /v1/pools says, once n instances made ahead are ready."""
+    def check():
+        pools = vmmd.get("/v1/pools")
+        return pools if [e["ready"] for e in pools["warm"]] == [n] else None
+    return eventually(check, what=f"{n} instances")
+
+
+def test_instances_made_ahead(world):
+    vmmd = world()
+    vmmd.add_app("a", "net", "class", transport="tap")
+    with Proxy(vmmd) as proxy:
+        assert vmmd.rest("PUT", "/v1/pools", {"app": "a", "label": BOTTOM, "warm": 2}).status == 200
+        made = [proxy.expect(INSTANCE, app="a") for _ in range(2)]
+        assert all(m.keep and m.id == 0 and told(vmmd, "a", m.uuid)["tap_works"] for m in made)
+        taps = made_ahead(vmmd, 2)["taps"]
+        assert (taps["want"], taps["taken"]) == (2, 2) and {"ready", "other"} <= taps.keys()
+        vmmd.net.stop(signal.SIGKILL)
+        for m in made:
+            assert "ppce-net is gone" in proxy.expect(GONE, uuid=m.uuid).reason
+        def refused():
+            [entry] = vmmd.get("/v1/pools")["warm"]
+            return "not connected" in entry["last_failure"]
+        eventually(refused, what="the reason")
+        assert "taps" not in vmmd.get("/v1/pools")
+        vmmd.net.start()
+        assert made_ahead(vmmd, 2)["taps"]["taken"] == 2
+
+
+# --- real guests
+
+
+@pytest.fixture
+def real(namespace, make_vmmd, tmp_path):
+    """vmmd, tenders and ppce-net, all real, with the image hello."""
+    vmmd = make_vmmd(directory=tmp_path / "p", start=False)
+    with Net(directory=vmmd.dir, start=False) as vmmd.net:
+        backend = "kvm" if "kvm" in os.environ.get("PYTEST_CURRENT_TEST", "") else "process"
+        vmmd.configure(shells=1, backend=backend, proxy=network())
+        vmmd.net.start()
+        vmmd.start()
+        connected(vmmd)
+        if not vmmd.add_image("hello")["network"]:
+            pytest.skip("guests are built without lwIP here")
+        yield vmmd
+
+
+def ask_by_http(m, path="/", tries=50):
+    """As the proxy asks: told on the channel, then by TCP. The first SYN may meet a guest that is still being made."""
+    m.channel.begin()
+    connection = http.client.HTTPConnection(address(m.ipv4), m.port, timeout=20)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    kind, flags, _, _ = m.channel.end()
+    assert kind == READY
+    return answer.status, text, flags
+
+
+@pytest.mark.parametrize("lifetime,options,start", [
+    ("class", {}, "restore"), ("request", {"port": 8080}, "restore"), ("request", {"start": "boot", "taps": "none"}, "boot"),
+    ("request", {"mode": "discard", "shells": "none"}, "restore"),
+])
+def test_real_guests_answer_at_their_address(real, lifetime, options, start):
+    real.add_app("a", "hello", lifetime, transport="tap", **options)
+    with Proxy(real) as proxy:
+        m = proxy.start("a")
+        status, text, flags = ask_by_http(m)
+        assert status == 200 and "ello" in text
+        assert [i["start"] for i in real.instances(uuid=m.uuid)] in ([start], [] if m.discard else None)
+        if m.discard:
+            assert flags & FLAG_LAST and proxy.expect(GONE, uuid=m.uuid)
+        else:
+            assert ask_by_http(m)[0] == 200 and real.instances(uuid=m.uuid)[0]["requests"] == 2
+            proxy.stop(m.uuid)
+    eventually(lambda: not real.net.taps(state="taken"), what="the tap given back")
+
+
+def test_the_command_line(network_possible, namespace, tmp_path):
+    with_sinks = tmp_path / "p"
+    p = Platform(with_sinks, backend="process", config={"network.enabled": "true", "network.taps": "1"})
+    text = (with_sinks / "ppce.yaml").read_text()
+    (with_sinks / "ppce.yaml").write_text(text.replace(
+        "  sinks:\n", "  sinks:\n    mail: {address: host, port: 25, label: level=NATO_SECRET, returns: level=UNCLASSIFIED}\n"))
+    with p:
+        p.add_image("hello", p.image_file("hello"))
+        if not p.cli_json("image", "ls")[0]["network"]:
+            pytest.skip("guests are built without lwIP here")
+        p.add_app("a", "hello", "request", transport="tap", port=8080, sinks="mail", start="boot", shells="none", taps="none")
+        [row] = p.cli_json("app", "ls")
+        assert {k: row[k] for k in ("transport", "port", "sinks", "start", "shells", "taps", "mode")} == {
+            "transport": "tap", "port": 8080, "sinks": "mail", "start": "boot", "shells": "none", "taps": "none", "mode": "discard"}
+        assert p.cli("app", "ls").split("\n")[1].split()[3:7] == ["discard", "tap", "mail", "boot"]
+        for word, *options in (("transport `tap`", "--port", "80"), ("did you mean boot?", "--start", "bot"),
+                               ("did you mean mail?", "--transport", "tap", "--sinks", "mial")):
+            done = p.run("app", "add", "b", "--image", "hello", "--lifetime", "class", *options, "-C", p.dir)
+            assert done.returncode == 2 and word in done.stderr, done
+        uuid = p.cli("start", "a").strip()
+        [row] = p.cli_json("ps")
+        assert (row["uuid"], row["sinks"], row["tap_from_pool"]) == (uuid, "mail", False)
+        assert row["address"].endswith(":8080") and row["address"] in p.cli("ps")
+
+
+def test_a_real_guest_made_ahead(real):
+    real.add_app("a", "hello", "request", transport="tap")
+    with Proxy(real) as proxy:
+        assert real.rest("PUT", "/v1/pools", {"app": "a", "label": BOTTOM, "warm": 1}).status == 200
+        m = proxy.expect(INSTANCE, app="a")
+        [process] = made_ahead(real, 1)["warm"][0]["processes"]
+        assert process["uuid"] == m.uuid and process["private_kib"] > 0 and m.keep
+        assert ask_by_http(m)[0] == 200
+        proxy.stop(m.uuid, "is older than max_age")
+        assert ask_by_http(proxy.expect(INSTANCE, app="a"))[0] == 200
+
+
 # --- what the real ppce-net does not do
 
 
@@ -250,6 +370,7 @@ def test_answers_in_another_order(played):
         ask(proxy, 1, label="level=MID")
         ask(proxy, 2)
         first, second = played.fake.question(), played.fake.question()
+        assert (first.fresh, second.fresh) == (0, 0)
         assert (first.label, second.label) == ("level=MID", BOTTOM) and played.metric("ppce_vmmd_taps_asked") == 2
         assert {i["state"] for i in played.instances()} == {"starting"} and [i["address"] for i in played.instances()] == ["", ""]
         played.fake.taken(second, 0x0A4D0009)
@@ -308,10 +429,10 @@ def test_the_connection_is_lost_while_one_waits(played):
 
 
 WRONG = [
-    *[lambda net, q, n=n: net.sock.send(b"x" * n) and [] for n in (1, 1904, 1905)],
+    *[lambda net, q, n=n: net.sock.send(b"x" * n) and [] for n in (1, 1905)],
     *[lambda net, q, change=change: [net.taken(q, **change)] for change in (
-        {"id": 4711}, {"uuid": b"0" * 36}, {"uuid": b"0" * 37}, {"fds": 0}, {"fds": 2}, {"ipv4": 0}, {"prefix": 33},
-        {"name": b""}, {"mac": bytes(6)}, {"mtu": 0}, {"gateway": 0}, {"type": NET_REFUSED}, {"type": GIVE}, {"type": 99})],
+        {"id": 4711}, {"uuid": b"0" * 36}, {"fds": 0}, {"fds": 2}, {"prefix": 33}, {"mac": bytes(6)},
+        {"type": NET_REFUSED}, {"type": GIVE})],
     lambda net, q: net.answer(GIVEN, q.id) or [], lambda net, q: [net.taken(q), net.taken(q)],
 ]
 

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Instances made ahead: `PUT /v1/pools` with app, label and warm."""
 import contextlib
+import http.client
 import os
 import pathlib
-import shutil
 import signal
 import sqlite3
+import threading
 import time
 
 import pytest
 
-from harness import build_dir, descendants, eventually
-from vmmd_daemon import BOTTOM, GONE, INSTANCE, POLICY, REFUSED, Proxy, Vmmd, app_file
+from fake_attach import SLOT, StoreDaemon
+from fake_store import make_ticket
+from harness import descendants, eventually
+from vmmd_daemon import BOTTOM, GONE, INSTANCE, POLICY, REFUSED, Proxy, Vmmd, guest_file
 
 MID = "level=MID"
 
@@ -314,6 +317,23 @@ def test_memory(make_vmmd):
     shows_memory(vmmd)
 
 
+@pytest.mark.parametrize("label", [BOTTOM, MID])
+def test_what_one_said_after_it_had_read_is_not_shown(make_vmmd, label):
+    vmmd = make_vmmd()
+    with StoreDaemon(vmmd.dir) as store, Proxy(vmmd) as proxy:
+        store.connect()
+        vmmd.add_image("store", guest_file("store"))
+        vmmd.add_app("a", "store", "class")
+        keep(vmmd, "a", 1)
+        while not (entry := entries(vmmd, "a")[0])["last_failure"]:  # where it took long, it did not die at once
+            m = told(proxy, "a")
+            store.take()
+            SLOT.pack_into(store.table, m.slot * SLOT.size, 4, 0, 7, m.uuid.encode(), label.encode())
+            end_by_kill(vmmd, proxy, m)
+            store.gone(m.uuid)
+        assert ("withheld" in entry["last_failure"]) == (label != BOTTOM), entry
+
+
 # From here on one backend is enough.
 
 
@@ -339,12 +359,8 @@ def process_vmmd():
         daemon.close()
 
 
-def test_one_that_dies_at_once_is_tried_after_growing_gaps(tmp_path, process_vmmd):
-    shutil.copy(build_dir() / "bin" / "ppce-vmmd", tmp_path / "ppce-vmmd")
-    shutil.copy(pathlib.Path(__file__).parent / "hostile_tender.py", tmp_path / "ppce-tender")
-    os.chmod(tmp_path / "ppce-tender", 0o755)
-    (tmp_path / "mode").write_text("bind:exit")
-    vmmd = process_vmmd(program=tmp_path / "ppce-vmmd")
+def test_one_that_dies_at_once_is_tried_after_growing_gaps(stand_in):
+    vmmd = stand_in("hostile_tender.py", "bind:exit")
     vmmd.add_image("hello")
     vmmd.add_app("a", lifetime="class")
     begin = time.monotonic()
@@ -358,6 +374,26 @@ def test_one_that_dies_at_once_is_tried_after_growing_gaps(tmp_path, process_vmm
     ended = len(vmmd.events("instance-failed"))
     time.sleep(0.6)  # longer than the next gap
     assert len(vmmd.events("instance-failed")) == ended
+
+
+def test_the_daemon_ends_while_it_is_asked(process_vmmd):
+    vmmd = process_vmmd(shells=4)
+    vmmd.add_image("hello")
+    vmmd.add_app("a", lifetime="class")
+    keep(vmmd, "a", 4)
+
+    def ask(target):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while vmmd.rest("GET", target).status in (200, 503):
+                pass
+
+    threads = [threading.Thread(target=ask, args=(f"/v1/{t}",)) for t in 4 * ("pools", "instances")]
+    for t in threads:
+        t.start()
+    filled(vmmd, "a", 4)
+    vmmd.stop()  # fails if it does not end well
+    for t in threads:
+        t.join(20)
 
 
 def test_the_entries_are_bounded(process_vmmd):

@@ -13,7 +13,7 @@ import tempfile
 import threading
 
 from harness import UnixClient, build_dir, descendants, eventually, process_born
-from tender import (FLAG_TICKET, FRAME, FRAME_FAILED, MAGIC, PAGE, READY, REQUEST, RESPONSE, Answer, encode_request)  # noqa: F401
+from tender import (BEGIN, END, FLAG_TICKET, FRAME, FRAME_FAILED, MAGIC, PAGE, READY, REQUEST, RESPONSE, Answer, encode_request)  # noqa: F401
 
 # struct routing_message of include/ppce/routing.h
 ROUTING = struct.Struct("<IIQ33s1024s65s37s200sx12I65s3x12I4x")
@@ -91,6 +91,16 @@ class Channel:
         flags = FLAG_TICKET if ticket else 0
         head = FRAME.pack(MAGIC, REQUEST, flags, len(payload), self.number, deadline_ms, 0, 0, 0)
         self.sock.sendall(head + ticket + payload)
+
+    def begin(self, deadline_ms=5000):
+        """A request by HTTP begins."""
+        self.number += 1
+        self.sock.sendall(FRAME.pack(MAGIC, BEGIN, 0, 0, self.number, deadline_ms, 0, 0, 0))
+
+    def end(self):
+        """It has ended; the frame that answers."""
+        self.sock.sendall(FRAME.pack(MAGIC, END, 0, 0, self.number, 0, 0, 0, 0))
+        return self.receive()
 
     def receive(self):
         """(frame type, flags, code, payload)"""

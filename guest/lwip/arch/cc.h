@@ -5,6 +5,7 @@
 #ifndef GUEST_LWIP_ARCH_CC_H
 #define GUEST_LWIP_ARCH_CC_H
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,9 @@ static inline void *los_fill(void *to, int byte, size_t len)
 #define strncmp(a, b, len) (!los_streq(a, b))
 #define atoi(s) 0
 
+#ifndef SSIZE_MAX /* not in every compiler's freestanding <limits.h> */
+#define SSIZE_MAX LONG_MAX
+#endif
 #define LWIP_NO_UNISTD_H 1
 #define LWIP_NO_CTYPE_H 1
 #define LWIP_PLATFORM_DIAG(x) ((void)0)
