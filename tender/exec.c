@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <linux/close_range.h>
 #include <linux/landlock.h>
+#include <linux/netlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -142,6 +143,8 @@ static int enter_landlock(struct err *err)
 /* What neither a tender nor the C library under it needs, and what would let it touch anything else on this machine. */
 static const int refused[] = {
 	SCMP_SYS(connect),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(sendmmsg),
 	SCMP_SYS(listen),
 	SCMP_SYS(accept),
 	SCMP_SYS(accept4),
@@ -195,7 +198,8 @@ static int add_own_rules(scmp_filter_ctx ctx)
 	return r | seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0));
 }
 
-/* Sockets: netlink, which lists network cards, and UDP over IPv4, whose ioctls tell a card's MTU. Threads, no processes;
+/* Sockets: netlink, which lists network cards, and UDP over IPv4, whose ioctls tell a card's MTU; an address as long as
+ * netlink's is too short for any that UDP could be sent to. Threads, no processes;
  * the flags of clone3 cannot be seen by a filter, so that libraries are sent back to clone. */
 static int add_rules(scmp_filter_ctx ctx)
 {
@@ -206,6 +210,7 @@ static int add_rules(scmp_filter_ctx ctx)
 	r |= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	r |= seccomp_rule_add(ctx, no, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
 	r |= seccomp_rule_add(ctx, no, SCMP_SYS(socketpair), 0);
+	r |= seccomp_rule_add(ctx, no, SCMP_SYS(sendto), 1, SCMP_A5(SCMP_CMP_GT, sizeof(struct sockaddr_nl)));
 	r |= seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_LT, AF_INET));
 	r |= seccomp_rule_add(ctx, no, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
 	for (unsigned family = AF_INET + 1; family < AF_NETLINK; family++)

@@ -73,7 +73,10 @@ def devices(image):
 
 def attach(name):
     """As tap_attach(): the card must be there and up, and is asked for its MTU."""
-    socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).bind((0, 0))  # getifaddrs() does that
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:  # as getifaddrs() does
+        s.bind((0, 0))
+        s.sendto(struct.pack("=IHHIIBxxx", 20, 18, 0x301, 1, 0, 0), (0, 0))  # RTM_GETLINK, all of them
+        assert s.recv(65536)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         request = struct.pack("16s24x", name.encode())
         flags, = struct.unpack_from("<H", fcntl.ioctl(s, SIOCGIFFLAGS, request), 16)
@@ -232,6 +235,8 @@ ATTEMPTS = {
     "ipv6": lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
     "raw": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3),
     "connect": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("127.0.0.1", 9)),
+    "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9)),
+    "sendmsg": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendmsg([b"x"], [], 0, ("127.0.0.1", 9)),
     "fork": os.fork,
     "write": lambda: open("/etc/ppce-test", "w"),
     "shadow": lambda: open("/etc/shadow"),

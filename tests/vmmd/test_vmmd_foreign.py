@@ -232,7 +232,7 @@ def test_what_the_program_may_do(vmmd):
     seen = get(start(vmmd, "jailed"))
     assert seen["status"] == {"Uid": "\t".join([str(NOBODY)] * 4), "Gid": "\t".join([str(NOBODY)] * 4),
                               "CapPrm": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
-    assert seen["denied"] == ["tcp", "unix", "ipv6", "raw", "connect", "fork", "write", "shadow", "image"]
+    assert seen["denied"] == ["tcp", "unix", "ipv6", "raw", "connect", "udp", "sendmsg", "fork", "write", "shadow", "image"]
     assert seen["cwd"] == "/" and 0 not in seen["groups"]
     assert set(seen["environment"]) <= {"LC_CTYPE"}  # Python sets that itself
     assert seen["fds"][:4] == [0, 1, 2, 3] and len(seen["fds"]) <= 6  # netlink's and the tap besides
