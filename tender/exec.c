@@ -87,21 +87,17 @@ static int become(uid_t uid, gid_t gid, struct err *err)
 	return 0;
 }
 
-static int limit(unsigned memory_mib, struct err *err)
+static int set_limit(__rlimit_resource_t what, rlim_t max, struct err *err)
 {
-	const rlim_t space = ((rlim_t)memory_mib << 20) + OWN_BYTES;
-	const struct {
-		int what;
-		rlim_t max;
-	} limits[] = {
-		{ RLIMIT_CORE, 0 }, { RLIMIT_AS, space }, { RLIMIT_FSIZE, FILE_BYTES }, { RLIMIT_NOFILE, FILES }
-	};
-	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-		const struct rlimit r = { limits[i].max, limits[i].max };
-		if (setrlimit((__rlimit_resource_t)limits[i].what, &r) < 0)
-			return err_errno(err, ERR_INTERNAL, "lowering limits");
-	}
-	return 0;
+	const struct rlimit r = { max, max };
+	return setrlimit(what, &r) < 0 ? err_errno(err, ERR_INTERNAL, "lowering limits") : 0;
+}
+
+static int limit(struct err *err)
+{
+	if (set_limit(RLIMIT_CORE, 0, err) < 0 || set_limit(RLIMIT_FSIZE, FILE_BYTES, err) < 0)
+		return -1;
+	return set_limit(RLIMIT_NOFILE, FILES, err);
 }
 
 /* Also none that were inherited, should we not be root. */
@@ -242,7 +238,7 @@ int exec_program(const struct exec_wish *wish, struct err *err)
 	int argc = read_command(text, argv, err);
 	if (argc <= 0)
 		return argc;
-	if (set_up_descriptors(err) < 0 || become(wish->uid, wish->gid, err) < 0 || limit(wish->memory_mib, err) < 0 ||
+	if (set_up_descriptors(err) < 0 || become(wish->uid, wish->gid, err) < 0 || limit(err) < 0 ||
 	    drop_privileges(err) < 0)
 		return -1;
 	/* Changing users cleared it. Should vmmd have ended since it wrote the command line, output has no reader. */
@@ -251,7 +247,9 @@ int exec_program(const struct exec_wish *wish, struct err *err)
 		return err_errno(err, ERR_INTERNAL, "tying this process to its parent");
 	if (output.revents)
 		return 0;
-	if (enter_landlock(err) < 0 || filter(err) < 0)
+	/* The address space comes last: what is left to do here takes none. */
+	if (enter_landlock(err) < 0 || filter(err) < 0 ||
+	    set_limit(RLIMIT_AS, ((rlim_t)wish->memory_mib << 20) + OWN_BYTES, err) < 0)
 		return -1;
 	execve(wish->program, argv, no_environment);
 	return err_set(err, ERR_INTERNAL, "it cannot be run: %s: %s", strerror(errno), wish->program);
