@@ -79,11 +79,15 @@ static double report(const char *key, const char *what, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		sum += samples[i];
 	median = samples[n / 2];
-	if (as_json)
-		printf("\"%s\": {\"n\": %u, \"p50_us\": %.1f, \"p99_us\": %.1f, \"mean_us\": %.1f}, ", key, n, median,
-		       samples[n * 99 / 100], sum / n);
-	else
+	if (as_json) {
+		printf("\"%s\": {\"n\": %u, \"p50_us\": %.1f, \"p99_us\": %.1f, \"mean_us\": %.1f, \"samples_us\": [",
+		       key, n, median, samples[n * 99 / 100], sum / n);
+		for (unsigned i = 0; i < n; i++)
+			printf("%s%.3f", i ? ", " : "", samples[i]);
+		printf("]}, ");
+	} else {
 		printf("%-44s %9.1f %9.1f %9.1f  %5u\n", what, median, samples[n * 99 / 100], sum / n, n);
+	}
 	fflush(stdout);
 	return median;
 }
@@ -187,7 +191,7 @@ static double measure_making(struct place *p, unsigned n, double *removal_us)
 /* --- the pool ---------------------------------------------------------------------------------------------------- */
 
 struct daemon {
-	char dir[64];
+	char dir[100];
 	pid_t pid;
 	int fd;
 };
@@ -221,7 +225,8 @@ static void start_daemon(struct daemon *d, unsigned taps)
 	char program[4200], path[128];
 	struct err err;
 
-	snprintf(d->dir, sizeof d->dir, "/tmp/ppce-bench-net-XXXXXX");
+	const char *tmp = getenv("TMPDIR");
+	snprintf(d->dir, sizeof d->dir, "%s/ppce-bench-net-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(d->dir))
 		die("mkdtemp");
 	write_config(d, taps);

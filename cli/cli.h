@@ -52,7 +52,7 @@ struct cli {
 extern const struct cli_verb cli_init_verbs[], cli_up_verbs[], cli_image_verbs[], cli_app_verbs[], cli_user_verbs[],
 	cli_session_verbs[], cli_instance_verbs[], cli_pool_verbs[], cli_explain_verbs[], cli_config_verbs[],
 	cli_doctor_verbs[], cli_status_verbs[], cli_audit_verbs[], cli_certificate_verbs[], cli_obligation_verbs[],
-	cli_version_verbs[], cli_grant_verbs[];
+	cli_version_verbs[], cli_grant_verbs[], cli_bench_verbs[];
 extern const struct cli_verb *const cli_groups[]; /* all of them in the order of the help; ends with NULL */
 
 /* args.c. Fills `c` from the command line. Returns 0; -1 with ERR_INVALID; 1 when help was asked for and printed. */

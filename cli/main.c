@@ -9,12 +9,25 @@
 #include "lib/log.h"
 
 const struct cli_verb *const cli_groups[] = {
-	cli_init_verbs,	   cli_up_verbs,	  cli_image_verbs,
-	cli_app_verbs,	   cli_user_verbs,	  cli_instance_verbs,
-	cli_pool_verbs,	   cli_session_verbs,	  cli_grant_verbs,
-	cli_explain_verbs, cli_certificate_verbs, cli_obligation_verbs,
-	cli_status_verbs,  cli_audit_verbs,	  cli_config_verbs,
-	cli_doctor_verbs,  cli_version_verbs,	  NULL,
+	cli_init_verbs,
+	cli_up_verbs,
+	cli_image_verbs,
+	cli_app_verbs,
+	cli_user_verbs,
+	cli_instance_verbs,
+	cli_pool_verbs,
+	cli_session_verbs,
+	cli_grant_verbs,
+	cli_explain_verbs,
+	cli_certificate_verbs,
+	cli_obligation_verbs,
+	cli_status_verbs,
+	cli_audit_verbs,
+	cli_config_verbs,
+	cli_doctor_verbs,
+	cli_bench_verbs,
+	cli_version_verbs,
+	NULL,
 };
 
 static int report(const struct cli *c, const struct err *err)

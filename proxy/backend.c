@@ -23,6 +23,12 @@ struct request *backend_take_request(struct backend *b)
 	return r;
 }
 
+void backend_forget_connections(struct backend *b)
+{
+	if (b->address[0] && b->proxy->client) /* NULL: the proxy is ending, and nothing is connected any more */
+		http_client_forget(b->proxy->client, b->address);
+}
+
 void backend_hang_up(struct backend *b)
 {
 	channel_close(&b->channel);
@@ -30,8 +36,7 @@ void backend_hang_up(struct backend *b)
 	if (b->call)
 		http_call_cancel(b->call);
 	b->call = NULL;
-	if (b->address[0])
-		http_client_forget(b->proxy->client, b->address);
+	backend_forget_connections(b);
 }
 
 /* --- what the channel says ----------------------------------------------------------------------------------- */
