@@ -26,6 +26,10 @@ SINKS = unit("vmmd/test_vmmd_sinks")
 ALL_BINS = ("ppce", "ppce-audit", "ppce-store", "ppce-auth", "ppce-vmmd", "ppce-proxy", "ppce-tender")
 
 
+def proxy(node):
+    return py("tests/proxy/test_proxy_" + node, "ppce", "ppce-audit", "ppce-auth", "ppce-proxy")
+
+
 def store(node):
     return py("tests/store/test_store_" + node, "ppce-store", "ppce")
 
@@ -234,10 +238,19 @@ MUTANTS = [
     Mutant("a tainted instance is not re-filed", "proxy/backend.c", "if (label_equal(b->proxy->policy, &now, &i->level))",
            "if (label_equal(b->proxy->policy, &i->level, &i->level))",
            [e2e("noninterference.py::test_what_an_instance_has_read_moves_it[process]")]),
-    Mutant("instances of a class float", "proxy/ticket.c", "return lifetime == LIFETIME_CLASS ? TICKET_FIXED : 0;", "return 0;",
+    Mutant("instances of a class float", "proxy/ticket.c", "(app_fixed(app) ? TICKET_FIXED : 0)",
+           "(app->has_sinks ? TICKET_FIXED : 0)",
            [e2e("noninterference.py::test_shared_instances_do_not_rise[process]")]),
-    Mutant("instances of a user count as pristine", "proxy/ticket.c", "if (lifetime == LIFETIME_REQUEST)",
-           "if (lifetime != LIFETIME_CLASS)", [e2e("noninterference.py::test_what_is_kept_in_memory_spoils_a_release[process]")]),
+    Mutant("instances of a user count as pristine", "proxy/ticket.c", "app->lifetime == LIFETIME_REQUEST",
+           "app->lifetime != LIFETIME_CLASS", [e2e("noninterference.py::test_what_is_kept_in_memory_spoils_a_release[process]")]),
+    Mutant("what may send to others floats", "proxy/route.h", "app->lifetime == LIFETIME_CLASS || app->has_sinks",
+           "app->lifetime == LIFETIME_CLASS", [proxy("tap.py::test_sinks_fix_the_label")]),
+    Mutant("a release by HTTP is an answer like any other", "proxy/answer.c", "r->response.release &= r->backend != NULL;",
+           "r->response.release = false;", [ANSWER]),
+    Mutant("ready before the end passes for ready", "proxy/channel.c", "c->state == CHANNEL_RESETTING ? NULL :",
+           "c->state != CHANNEL_IDLE ? NULL :", [unit("proxy/test-proxy-channel")]),
+    Mutant("connections outlive their instance", "lib/http_client_pool.c", "\t\tk->forgotten = true;\n\t\tif (k->idle_until)",
+           "\t\tif (k->forgotten)", [proxy("tap.py::test_a_connection_does_not_outlive_its_instance")]),
     Mutant("instances of a user are anybody's", "proxy/request.c",
            "r->app->lifetime == LIFETIME_USER ? r->session->user : \"\";", "r->app->lifetime == LIFETIME_USER ? \"p1\" : \"\";",
            [e2e("main_job.py::test_user_instances_belong_to_one_user[process]")]),
