@@ -70,11 +70,16 @@ class Instance(Tender):
         except ConnectionResetError:
             return True
 
+    def drop_tap(self):
+        """Leaves it to the tender."""
+        if self.tap >= 0:
+            os.close(self.tap)
+        self.tap = -1
+
     def close(self):
         super().close()
         self.wire.close()
-        if self.tap >= 0:
-            os.close(self.tap)
+        self.drop_tap()
 
 
 @pytest.fixture
@@ -85,7 +90,9 @@ def make(backend, snapshot):
         i = Instance(backend)
         made.append(i)
         net = i.tap, control_net()
-        return i.start(GUESTS / start, reset, store, net) if start else i.bind(snapshot, reset, store, net)
+        i.start(GUESTS / start, reset, store, net) if start else i.bind(snapshot, reset, store, net)
+        i.drop_tap()
+        return i
 
     yield build
     for i in made:
@@ -534,7 +541,7 @@ def test_memory_that_changes_under_the_hosts_feet(make, command):
             frame = i.wire.sock.recv(2048)
         except ConnectionResetError:
             frame = b""
-        if not frame:
+        if not frame:  # the tender has ended
             break
         assert frame[6:12] == frames.mac_bytes(MAC) and frame[26:30] == frames.ip_bytes(IP)
         if frame[34:] == b"R":
