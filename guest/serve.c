@@ -18,7 +18,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 16384, ANSWER_MAX = APP_HEADER_BYTES + 512, CLIENTS = 6, BACKLOG = 4, LINGER_SECONDS = 1 };
+/* A head of the proxy has a target of 8 KiB, 16 KiB of header fields and who asks, at most. */
+enum { HEAD_MAX = 32768, ANSWER_MAX = APP_HEADER_BYTES + 512, CLIENTS = 6, BACKLOG = 4, LINGER_SECONDS = 1 };
 
 struct server {
 	uint8_t *request, *response;
@@ -81,11 +82,11 @@ static void refuse(const struct server *s, int fd, int status)
 	if (send_text(fd, text) < 0 || shutdown(fd, SHUT_WR) < 0)
 		return;
 	set_limit(fd, SO_RCVTIMEO, LINGER_SECONDS);
-	for (size_t left = s->request_max; left > HEAD_MAX;) {
+	for (size_t most = s->request_max + HEAD_MAX, got = 0; got < most;) {
 		ssize_t n = recv(fd, in.text, HEAD_MAX, 0);
 		if (n <= 0)
 			return;
-		left -= (size_t)n;
+		got += (size_t)n;
 	}
 }
 

@@ -105,7 +105,7 @@ def test_many_connections(make):
 
 def test_connections_that_come_and_go(make):
     guest = make("answers")
-    for _ in range(60):
+    for _ in range(30):
         assert guest.http("/binary")[2] == bytes(range(256))
 
 
@@ -127,7 +127,7 @@ def test_expect_continue(make):
     assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"body")
 
 
-@pytest.mark.parametrize("size", [0, 1, 1460, 8760, 100000, 4000000])
+@pytest.mark.parametrize("size", [0, 1460, 8760, 1000000])
 def test_large_bodies(make, size):
     guest = make()
     body = os.urandom(size)
@@ -233,7 +233,7 @@ def test_names_of_sinks(make):
 
 
 @pytest.mark.parametrize("how", ["/fetch", "/poll"])
-@pytest.mark.parametrize("size", [0, 1, 20000, 3000000])
+@pytest.mark.parametrize("size", [0, 20000, 600000])
 def test_bytes_go_both_ways(make, how, size):
     class Afterwards(Echo):
         """Reads everything, then says it: neither side may need the other to read meanwhile."""

@@ -205,7 +205,7 @@ def test_serve_takes_the_whole_identity():
     (b"POST / HTTP/1.1\r\nContent-Length: 32768\r\n\r\n" + b"x" * 32768, 413),
     (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
     (b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nshort", 408), (b"GET / HT", 408),
-    (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 65 + b"\r\n", 431), (b"GET /" + b"a" * 20000, 431)])
+    (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 65 + b"\r\n", 431), (b"GET /" + b"a" * 40000, 431)])
 def test_serve_survives_bad_http(data, status):
     with serving(GUESTS / "answers") as (port, _):
         assert exchange(port, data).startswith(b"HTTP/1.1 %d " % status)
