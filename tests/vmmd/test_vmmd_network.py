@@ -12,7 +12,8 @@ from fake_net import FakeNet, is_closed
 from harness import Platform, eventually
 from net_daemon import CONFLICT, GIVE, GIVEN, LOST, REFUSED as NET_REFUSED, Net, sh
 from tender import FLAG_LAST, READY
-from vmmd_daemon import BOTTOM, FULL, GONE, REFUSED, UNAVAILABLE, INSTANCE, NEED, Proxy, app_file, message, stand_in_program
+from vmmd_daemon import (BOTTOM, FULL, GONE, INSTANCE, NEED, REFUSED, UNAVAILABLE, Proxy, app_file, message, place_stand_in,
+                         stand_in_daemon)
 
 BIND, START = 2, 4  # enum control_type
 NONE, PRISTINE, DISCARD = range(3)  # enum control_reset
@@ -35,7 +36,7 @@ def world(namespace, stand_in, tmp_path):
     made = []
 
     def make(mode="", net=True, **settings):
-        vmmd = stand_in("tap_tender.py", mode, directory=tmp_path / "p", start=False)
+        vmmd = stand_in("tap_tender.py")(mode, directory=tmp_path / "p", start=False)
         vmmd.net = Net(directory=vmmd.dir, start=False)
         made.append(vmmd.net)
         vmmd.configure(shells=0, backend="process", proxy=network(**settings))
@@ -109,7 +110,8 @@ def test_sinks_by_label(world):
 def one_daemon(tmp_path_factory):
     """A daemon whose network is enabled, where no ppce-net is needed."""
     place = tmp_path_factory.mktemp("one")
-    with stand_in_program(place, "tap_tender.py", proxy=network()) as vmmd:
+    place_stand_in(place, "tap_tender.py")
+    with stand_in_daemon(place, proxy=network()) as vmmd:
         vmmd.add_image("net", app_file("hello"))
         yield vmmd
 
@@ -131,7 +133,7 @@ def test_settings_that_make_no_sense(one_daemon, word, change):
 
 
 def test_an_image_without_a_network_stack(stand_in):
-    vmmd = stand_in("tap_tender.py", "plain", proxy=network())
+    vmmd = stand_in("tap_tender.py")("plain", proxy=network())
     assert vmmd.add_image("net", app_file("hello"))["network"] is False
     body = {"name": "a", "image": "net", "lifetime": "class"}
     answer = vmmd.rest("POST", "/v1/apps", {**body, "transport": "tap"})
@@ -151,7 +153,7 @@ def test_an_image_that_is_replaced_by_one_without(world, tmp_path):
 
 @pytest.mark.parametrize("lifetime,reset", [("class", NONE), ("user", NONE), ("request", DISCARD)])
 def test_booting_anew(stand_in, lifetime, reset):
-    vmmd = stand_in("tap_tender.py", shells=1, boot_ms=4321)
+    vmmd = stand_in("tap_tender.py")(shells=1, boot_ms=4321)
     vmmd.add_image("net", app_file("hello"))
     app = vmmd.add_app("a", "net", lifetime, start="boot", shells="none")
     assert (app["start"], app["shells"], app["mode"]) == ("boot", "none", "discard" if reset else "")
@@ -312,7 +314,7 @@ def played(stand_in, tmp_path):
     """vmmd with the app a, and ppce-net played by the test."""
     directory = tmp_path / "p"
     with FakeNet(str(directory)) as net:
-        vmmd = stand_in("tap_tender.py", "untried", directory=directory, proxy=network())
+        vmmd = stand_in("tap_tender.py")("untried", directory=directory, proxy=network())
         vmmd.fake = net.connect()
         connected(vmmd)
         vmmd.add_image("net", app_file("hello"))
@@ -438,12 +440,12 @@ def test_many_at_once(played, tmp_path):
     fds = f"/proc/{played.process.pid}/fd"
     with Proxy(played) as proxy:
         before = len(os.listdir(fds))
-        for n in range(1, 151):
+        for n in range(1, 101):
             ask(proxy, n, "many")
-        eventually(lambda: played.metric("ppce_vmmd_taps_asked") == 150, what="150 questions")
+        eventually(lambda: played.metric("ppce_vmmd_taps_asked") == 100, what="100 questions")
         assert played.rest("DELETE", "/v1/apps/many").status == 204
         taps = []
-        for _ in range(150):
+        for _ in range(100):
             q = played.fake.question()
             taps.append((played.fake.taken(q), q.uuid))
         given = {played.fake.question(GIVE).uuid for _ in taps}

@@ -9,13 +9,14 @@ from vmmd_daemon import GONE, Proxy, Vmmd, app_file
 @pytest.fixture
 def hostile(stand_in):
     """Starts a daemon whose tenders misbehave in this way."""
-    return lambda mode, **options: stand_in("hostile_tender.py", mode, **options)
+    return stand_in("hostile_tender.py")
 
 
 @pytest.mark.parametrize("what,word", [
     ("exit", "exit status 3"), ("abort", "signal 6"), ("short", "malformed"), ("byte", "malformed"),
     ("long", "malformed"), ("huge", "malformed"), ("name", "malformed"), ("uuid", "malformed"), ("text", "malformed"),
-    ("sinks", "malformed"), ("sink-name", "malformed"), ("network-flag", "malformed"), ("queries", "malformed"), ("query-name", "malformed"), ("query-comma", "malformed"), ("query-long", "malformed"),
+    ("sinks", "malformed"), ("sink-name", "malformed"), ("network-flag", "malformed"),
+    ("queries", "malformed"), ("query-name", "malformed"), ("query-comma", "malformed"), ("query-long", "malformed"),
     ("type", "malformed"), ("order", "malformed"), ("descriptor", "malformed"), ("descriptors", "malformed"),
     ("ready-again", "twice"), ("flood", "messages a second"), ("escape", "\\x1b[31mred\\x0aforged \\xff"),
     ("no-reason", "took too long"), ("stats", "not possible: Operation not permitted"), ("hang-up", "took too long"),
