@@ -281,6 +281,31 @@ def test_real_guests_answer_at_their_address(real, lifetime, options, start):
     eventually(lambda: not real.net.taps(state="taken"), what="the tap given back")
 
 
+def test_the_command_line(network_possible, namespace, tmp_path):
+    with_sinks = tmp_path / "p"
+    p = Platform(with_sinks, backend="process", config={"network.enabled": "true", "network.taps": "1"})
+    text = (with_sinks / "ppce.yaml").read_text()
+    (with_sinks / "ppce.yaml").write_text(text.replace(
+        "  sinks:\n", "  sinks:\n    mail: {address: host, port: 25, label: level=NATO_SECRET, returns: level=UNCLASSIFIED}\n"))
+    with p:
+        p.add_image("hello", p.image_file("hello"))
+        if not p.cli_json("image", "ls")[0]["network"]:
+            pytest.skip("guests are built without lwIP here")
+        p.add_app("a", "hello", "request", transport="tap", port=8080, sinks="mail", start="boot", shells="none", taps="none")
+        [row] = p.cli_json("app", "ls")
+        assert {k: row[k] for k in ("transport", "port", "sinks", "start", "shells", "taps", "mode")} == {
+            "transport": "tap", "port": 8080, "sinks": "mail", "start": "boot", "shells": "none", "taps": "none", "mode": "discard"}
+        assert p.cli("app", "ls").split("\n")[1].split()[3:7] == ["discard", "tap", "mail", "boot"]
+        for word, *options in (("transport `tap`", "--port", "80"), ("did you mean boot?", "--start", "bot"),
+                               ("did you mean mail?", "--transport", "tap", "--sinks", "mial")):
+            done = p.run("app", "add", "b", "--image", "hello", "--lifetime", "class", *options, "-C", p.dir)
+            assert done.returncode == 2 and word in done.stderr, done
+        uuid = p.cli("start", "a").strip()
+        [row] = p.cli_json("ps")
+        assert (row["uuid"], row["sinks"], row["tap_from_pool"]) == (uuid, "mail", False)
+        assert row["address"].endswith(":8080") and row["address"] in p.cli("ps")
+
+
 # --- what the real ppce-net does not do
 
 
@@ -426,31 +451,3 @@ def test_many_at_once(played, tmp_path):
         given = {played.fake.question(GIVE).uuid for _ in taps}
         assert given == {uuid for _, uuid in taps} and all(is_closed(tap) for tap, _ in taps)
         eventually(lambda: len(os.listdir(fds)) == before, what="no descriptor is left")
-
-
-# --- a whole platform
-
-
-def test_the_command_line(network_possible, namespace, tmp_path):
-    with_sinks = tmp_path / "p"
-    p = Platform(with_sinks, backend="process", config={"network.enabled": "true", "network.taps": "1"})
-    text = (with_sinks / "ppce.yaml").read_text()
-    (with_sinks / "ppce.yaml").write_text(text.replace(
-        "  sinks:\n", "  sinks:\n    mail: {address: host, port: 25, label: level=NATO_SECRET, returns: level=UNCLASSIFIED}\n"))
-    with p:
-        p.add_image("hello", p.image_file("hello"))
-        if not p.cli_json("image", "ls")[0]["network"]:
-            pytest.skip("guests are built without lwIP here")
-        p.add_app("a", "hello", "request", transport="tap", port=8080, sinks="mail", start="boot", shells="none", taps="none")
-        [row] = p.cli_json("app", "ls")
-        assert {k: row[k] for k in ("transport", "port", "sinks", "start", "shells", "taps", "mode")} == {
-            "transport": "tap", "port": 8080, "sinks": "mail", "start": "boot", "shells": "none", "taps": "none", "mode": "discard"}
-        assert p.cli("app", "ls").split("\n")[1].split()[3:7] == ["discard", "tap", "mail", "boot"]
-        for word, *options in (("transport `tap`", "--port", "80"), ("did you mean boot?", "--start", "bot"),
-                               ("did you mean mail?", "--transport", "tap", "--sinks", "mial")):
-            done = p.run("app", "add", "b", "--image", "hello", "--lifetime", "class", *options, "-C", p.dir)
-            assert done.returncode == 2 and word in done.stderr, done
-        uuid = p.cli("start", "a").strip()
-        [row] = p.cli_json("ps")
-        assert (row["uuid"], row["sinks"], row["tap_from_pool"]) == (uuid, "mail", False)
-        assert row["address"].endswith(":8080") and row["address"] in p.cli("ps")
