@@ -75,18 +75,15 @@ def namespace(network_possible):
 
 @pytest.fixture
 def stand_in(tmp_path):
-    """stand_in(script) puts a ppce-vmmd into tmp_path whose tenders are this script; the function that it returns starts
-    daemons whose tenders are in a certain mode."""
+    """Daemons whose tenders are a script of this folder, in a certain mode; tender None: what was placed in tmp_path."""
     made = []
 
-    def start(mode="", **options):
+    def make(tender, mode="", **options):
+        if tender:
+            place_stand_in(tmp_path, tender)
         made.append(stand_in_daemon(tmp_path, mode, **options))
         return made[-1]
 
-    def place(tender):
-        place_stand_in(tmp_path, tender)
-        return start
-
-    yield place
+    yield make
     for daemon in made:
         daemon.close()

@@ -36,7 +36,7 @@ def world(namespace, stand_in, tmp_path):
     made = []
 
     def make(mode="", net=True, **settings):
-        vmmd = stand_in("tap_tender.py")(mode, directory=tmp_path / "p", start=False)
+        vmmd = stand_in("tap_tender.py", mode, directory=tmp_path / "p", start=False)
         vmmd.net = Net(directory=vmmd.dir, start=False)
         made.append(vmmd.net)
         vmmd.configure(shells=0, backend="process", proxy=network(**settings))
@@ -133,7 +133,7 @@ def test_settings_that_make_no_sense(one_daemon, word, change):
 
 
 def test_an_image_without_a_network_stack(stand_in):
-    vmmd = stand_in("tap_tender.py")("plain", proxy=network())
+    vmmd = stand_in("tap_tender.py", "plain", proxy=network())
     assert vmmd.add_image("net", app_file("hello"))["network"] is False
     body = {"name": "a", "image": "net", "lifetime": "class"}
     answer = vmmd.rest("POST", "/v1/apps", {**body, "transport": "tap"})
@@ -153,7 +153,7 @@ def test_an_image_that_is_replaced_by_one_without(world, tmp_path):
 
 @pytest.mark.parametrize("lifetime,reset", [("class", NONE), ("user", NONE), ("request", DISCARD)])
 def test_booting_anew(stand_in, lifetime, reset):
-    vmmd = stand_in("tap_tender.py")(shells=1, boot_ms=4321)
+    vmmd = stand_in("tap_tender.py", shells=1, boot_ms=4321)
     vmmd.add_image("net", app_file("hello"))
     app = vmmd.add_app("a", "net", lifetime, start="boot", shells="none")
     assert (app["start"], app["shells"], app["mode"]) == ("boot", "none", "discard" if reset else "")
@@ -314,7 +314,7 @@ def played(stand_in, tmp_path):
     """vmmd with the app a, and ppce-net played by the test."""
     directory = tmp_path / "p"
     with FakeNet(str(directory)) as net:
-        vmmd = stand_in("tap_tender.py")("untried", directory=directory, proxy=network())
+        vmmd = stand_in("tap_tender.py", "untried", directory=directory, proxy=network())
         vmmd.fake = net.connect()
         connected(vmmd)
         vmmd.add_image("net", app_file("hello"))

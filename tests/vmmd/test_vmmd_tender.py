@@ -3,13 +3,14 @@
 import pytest
 
 from harness import eventually
-from vmmd_daemon import GONE, Proxy, Vmmd, app_file
+from vmmd_daemon import GONE, Proxy, Vmmd, app_file, place_stand_in
 
 
 @pytest.fixture
-def hostile(stand_in):
-    """Starts a daemon whose tenders misbehave in this way."""
-    return stand_in("hostile_tender.py")
+def hostile(stand_in, tmp_path):
+    """Starts a daemon whose tenders misbehave in this way, unless the test puts another program in their place before."""
+    place_stand_in(tmp_path, "hostile_tender.py")
+    return lambda mode, **options: stand_in(None, mode, **options)
 
 
 @pytest.mark.parametrize("what,word", [
