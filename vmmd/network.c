@@ -311,12 +311,10 @@ static int start_connection(struct vmmd *v, struct err *err)
 {
 	struct network *n = &v->network;
 	char path[300];
-	int size = 4 << 20; /* cut by the kernel to what it allows */
 
 	n->fd = sock_connect_unix(config_path(&v->config, "run/net.sock", path, sizeof path), SOCK_SEQPACKET, err);
 	if (n->fd < 0 || sock_check_peer(n->fd, NULL, err) < 0)
 		return -1;
-	setsockopt(n->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 	n->poll = malloc(sizeof *n->poll);
 	if (!n->poll)
 		return err_set(err, ERR_INTERNAL, "out of memory");

@@ -9,7 +9,7 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / part) for part in ("vmmd", "e2e", "tender", "net")]
 from harness import build_image, kvm_usable  # noqa: E402
 from net_daemon import Namespace, leftovers, obstacle  # noqa: E402
-from vmmd_daemon import Vmmd, stand_in_program  # noqa: E402
+from vmmd_daemon import Vmmd, place_stand_in, stand_in_daemon  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=["kvm", "process"])
@@ -75,11 +75,13 @@ def namespace(network_possible):
 
 @pytest.fixture
 def stand_in(tmp_path):
-    """A ppce-vmmd whose tenders are the script `tender` of this folder, in a certain mode."""
+    """Daemons whose tenders are a script of this folder, in a certain mode; tender None: what was placed in tmp_path."""
     made = []
 
     def make(tender, mode="", **options):
-        made.append(stand_in_program(tmp_path, tender, mode, **options))
+        if tender:
+            place_stand_in(tmp_path, tender)
+        made.append(stand_in_daemon(tmp_path, mode, **options))
         return made[-1]
 
     yield make

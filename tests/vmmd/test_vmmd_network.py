@@ -12,7 +12,8 @@ from fake_net import FakeNet, is_closed
 from harness import Platform, eventually
 from net_daemon import CONFLICT, GIVE, GIVEN, LOST, REFUSED as NET_REFUSED, Net, sh
 from tender import FLAG_LAST, READY
-from vmmd_daemon import BOTTOM, FULL, GONE, REFUSED, UNAVAILABLE, INSTANCE, NEED, Proxy, app_file, message, stand_in_program
+from vmmd_daemon import (BOTTOM, FULL, GONE, INSTANCE, NEED, REFUSED, UNAVAILABLE, Proxy, app_file, message, place_stand_in,
+                         stand_in_daemon)
 
 BIND, START = 2, 4  # enum control_type
 NONE, PRISTINE, DISCARD = range(3)  # enum control_reset
@@ -109,7 +110,8 @@ def test_sinks_by_label(world):
 def one_daemon(tmp_path_factory):
     """A daemon whose network is enabled, where no ppce-net is needed."""
     place = tmp_path_factory.mktemp("one")
-    with stand_in_program(place, "tap_tender.py", proxy=network()) as vmmd:
+    place_stand_in(place, "tap_tender.py")
+    with stand_in_daemon(place, proxy=network()) as vmmd:
         vmmd.add_image("net", app_file("hello"))
         yield vmmd
 
@@ -479,12 +481,12 @@ def test_many_at_once(played, tmp_path):
     fds = f"/proc/{played.process.pid}/fd"
     with Proxy(played) as proxy:
         before = len(os.listdir(fds))
-        for n in range(1, 151):
+        for n in range(1, 101):
             ask(proxy, n, "many")
-        eventually(lambda: played.metric("ppce_vmmd_taps_asked") == 150, what="150 questions")
+        eventually(lambda: played.metric("ppce_vmmd_taps_asked") == 100, what="100 questions")
         assert played.rest("DELETE", "/v1/apps/many").status == 204
         taps = []
-        for _ in range(150):
+        for _ in range(100):
             q = played.fake.question()
             taps.append((played.fake.taken(q), q.uuid))
         given = {played.fake.question(GIVE).uuid for _ in taps}

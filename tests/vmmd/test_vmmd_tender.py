@@ -3,19 +3,21 @@
 import pytest
 
 from harness import eventually
-from vmmd_daemon import GONE, Proxy, Vmmd, app_file
+from vmmd_daemon import GONE, Proxy, Vmmd, app_file, place_stand_in
 
 
 @pytest.fixture
-def hostile(stand_in):
-    """Starts a daemon whose tenders misbehave in this way."""
-    return lambda mode, **options: stand_in("hostile_tender.py", mode, **options)
+def hostile(stand_in, tmp_path):
+    """Starts a daemon whose tenders misbehave in this way, unless the test puts another program in their place before."""
+    place_stand_in(tmp_path, "hostile_tender.py")
+    return lambda mode, **options: stand_in(None, mode, **options)
 
 
 @pytest.mark.parametrize("what,word", [
     ("exit", "exit status 3"), ("abort", "signal 6"), ("short", "malformed"), ("byte", "malformed"),
     ("long", "malformed"), ("huge", "malformed"), ("name", "malformed"), ("uuid", "malformed"), ("text", "malformed"),
-    ("sinks", "malformed"), ("sink-name", "malformed"), ("network-flag", "malformed"), ("queries", "malformed"), ("query-name", "malformed"), ("query-comma", "malformed"), ("query-long", "malformed"),
+    ("sinks", "malformed"), ("sink-name", "malformed"), ("network-flag", "malformed"),
+    ("queries", "malformed"), ("query-name", "malformed"), ("query-comma", "malformed"), ("query-long", "malformed"),
     ("type", "malformed"), ("order", "malformed"), ("descriptor", "malformed"), ("descriptors", "malformed"),
     ("ready-again", "twice"), ("flood", "messages a second"), ("escape", "\\x1b[31mred\\x0aforged \\xff"),
     ("no-reason", "took too long"), ("stats", "not possible: Operation not permitted"), ("hang-up", "took too long"),

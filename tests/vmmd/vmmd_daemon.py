@@ -338,11 +338,15 @@ class Vmmd:
         return sorted(os.listdir(self.path("images")))
 
 
-def stand_in_program(place, tender, mode="", **options):
-    """A daemon (not yet a test's own) whose tenders are the script `tender` of this folder, in a certain mode."""
+def place_stand_in(place, tender):
+    """Puts a ppce-vmmd there whose tenders are the script `tender` of this folder."""
     shutil.copy(build_dir() / "bin" / "ppce-vmmd", place / "ppce-vmmd")
     shutil.copy(pathlib.Path(__file__).parent / tender, place / "ppce-tender")
     os.chmod(place / "ppce-tender", 0o755)
+
+
+def stand_in_daemon(place, mode="", **options):
+    """That ppce-vmmd, with its tenders in a certain mode."""
     (place / "mode").write_text(mode)
     return Vmmd(program=place / "ppce-vmmd", **{"shells": 0, **options})
 
