@@ -34,7 +34,12 @@ def obstacle():
 
 
 @pytest.fixture(scope="module")
-def namespace():
+def database(tmp_path_factory):
+    return health.imported(tmp_path_factory.mktemp("data"))  # may have to fetch a package: not from within the namespace
+
+
+@pytest.fixture(scope="module")
+def namespace(database):
     if why := obstacle():
         pytest.skip(why)
     with Namespace() as n:
@@ -184,12 +189,7 @@ def test_nothing_is_left_of_many_starts_and_stops(net):
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    return health.imported(tmp_path_factory.mktemp("data"))  # may have to fetch a package: not from within the namespace
-
-
-@pytest.fixture(scope="module")
-def club(database, namespace, platform_dir, backend):
+def club(namespace, database, platform_dir, backend):
     """The club of examples/health, whose apps have addresses of their own."""
     c = health.Club(f"{platform_dir}/tap-club-{backend}", database, backend=backend,
                     config={"network.enabled": "true", "network.subnet": "10.78.0.0/24"})

@@ -242,6 +242,21 @@ def test_begin_is_known_before_the_requests_bytes(make):
         i.end()
 
 
+def test_begin_right_behind_the_end(make):
+    """A guest that keeps its memory gets the next request without FRAME_READY being waited for."""
+    i = make(RESET_NONE, store=True)
+    i.begin()
+    for n in range(200):
+        i.send_end()
+        i.begin()
+        i.wire.send(b"s")
+        assert i.store.serve(b"12345678").ticket["seq"] == i.ids
+        assert i.wire.receive() == result(8)
+    i.send_end()
+    said = [FRAME.unpack(i.read_exactly(FRAME.size)) for _ in range(i.ids)]
+    assert [(f[1], f[4]) for f in said] == [(READY, n + 1) for n in range(i.ids)]
+
+
 @pytest.mark.parametrize("reset", [RESET_NONE, RESET_PRISTINE], ids=["kept", "pristine"])
 def test_no_store_between_requests(make, reset):
     i = make(reset, store=True)
