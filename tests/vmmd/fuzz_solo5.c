@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try(data, size);
 	solo5_file_make(&f);
 	for (size_t i = 0; i + 3 <= size; i += 3)
-		((uint8_t *)&f)[(data[i] | data[i + 1] << 8) % sizeof f] = data[i + 2];
+		((uint8_t *)&f)[((size_t)data[i] | (size_t)data[i + 1] << 8) % sizeof f] = data[i + 2];
 	try((const uint8_t *)&f, sizeof f);
 	return 0;
 }

@@ -12,7 +12,7 @@ import pytest
 
 from foreign_world import BLOCK, NET, NETWORK, Namespace, World, open_tun, solo5_image, standin_installed
 from harness import build_dir, eventually, process_born
-from vmmd_daemon import GONE, NEED, REFUSED, Proxy, Vmmd, app_file, message
+from vmmd_daemon import BOTTOM, GONE, NEED, REFUSED, Proxy, Vmmd, app_file, message
 
 NOBODY = 65534
 
@@ -339,6 +339,22 @@ def test_the_launcher_checks_its_command_line(command, word):
     done = subprocess.run([build_dir() / "bin" / "ppce-tender", "--exec", "/bin/true", "--memory", "1", "--jail-uid", "65534",
                            "--jail-gid", "65534"], input=command, capture_output=True, timeout=20)
     assert done.returncode == (1 if word else 0) and word in done.stderr.decode()
+
+
+def test_some_made_ahead(vmmd):
+    add_app(vmmd, "ahead")
+    assert vmmd.rest("PUT", "/v1/pools", {"app": "ahead", "label": BOTTOM, "warm": 1}).status == 200
+
+    def ready():
+        return [i for i in vmmd.instances(app="ahead", state="running")]
+    i, = eventually(ready, what="one made ahead")
+    with Proxy(vmmd) as proxy:
+        assert (proxy.instances[i["uuid"]].keep, proxy.instances[i["uuid"]].foreign) == (1, 1)
+        proxy.stop(i["uuid"])
+    again, = eventually(ready, what="another")
+    assert again["uuid"] != i["uuid"] and get(again)["requests"] == 1
+    assert vmmd.rest("PUT", "/v1/pools", {"app": "ahead", "label": BOTTOM, "warm": 0}).status == 200
+    eventually(lambda: not vmmd.instances(app="ahead"), what="its end")
 
 
 def test_removing_the_app_ends_them(world, vmmd):
