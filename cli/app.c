@@ -37,7 +37,8 @@ static int describe(struct cli *c, json_t *body, struct err *err)
 {
 	if (cli_set_text(body, "name", c->args[0], err) < 0 ||
 	    cli_set_text(body, "image", cli_value(c, "image"), err) < 0 ||
-	    cli_set_text(body, "sinks", cli_value(c, "sinks"), err) < 0 || describe_words(c, body, err) < 0)
+	    cli_set_text(body, "sinks", cli_value(c, "sinks"), err) < 0 ||
+	    cli_set_text(body, "args", cli_value(c, "args"), err) < 0 || describe_words(c, body, err) < 0)
 		return -1;
 	if (cli_set_number(c, body, "port", "port", 1, 65535, err) < 0 ||
 	    cli_set_number(c, body, "max_instances", "max-instances", 1, 4096, err) < 0 ||
@@ -120,7 +121,13 @@ const struct cli_verb cli_app_verbs[] = {
 		  "without, to measure what each saves; what was booted is replaced after a request, never reset.\n\n"
 		  "  ppce app add hello --image hello --lifetime request\n"
 		  "  ppce app add tax --image tax --lifetime user --max-instances 50 --idle 300\n"
-		  "  ppce app add report --image report --lifetime class --transport tap --sinks mail\n",
+		  "  ppce app add report --image report --lifetime class --transport tap --sinks mail\n\n"
+		  "A unikernel made elsewhere (image of kind solo5-hvt) always has a tap and is always booted. --args "
+		  "are its\n"
+		  "arguments, where {ipv4}, {prefix}, {gateway} and {port} are filled in; default, as MirageOS takes "
+		  "them:\n"
+		  "--ipv4={ipv4}/{prefix} --ipv4-gateway={gateway}\n"
+		  "  ppce app add site --image site --lifetime class --port 8080\n",
 	  .options = { { "image", "NAME", "registered by `ppce image add`", true },
 		       { "lifetime", "WHEN", "class, user or request; see below", true },
 		       { "transport", "HOW", "channel (default) or tap; see below", false },
@@ -134,7 +141,8 @@ const struct cli_verb cli_app_verbs[] = {
 		       { "deadline", "MS", "longest run of one request", false },
 		       { "start", "HOW", "restore (default) or boot", false },
 		       { "shells", "HOW", "pool (default): one made ahead if there is one; none: never", false },
-		       { "taps", "HOW", "the same for taps; transport tap only", false } },
+		       { "taps", "HOW", "the same for taps; transport tap only", false },
+		       { "args", "TEXT", "arguments of a unikernel made elsewhere; see below", false } },
 	  .run = add },
 	{ .name = "app ls", .args = "", .summary = "List the apps", .run = list },
 	{ .name = "app rm",

@@ -5,12 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -152,13 +154,12 @@ static void check_network(struct doctor *d)
 		       : "ppce-net is not built");
 }
 
-static bool in_path(const char *program)
+static bool in_path(const char *program, char file[PATH_MAX])
 {
 	const char *path = getenv("PATH");
-	char file[4096];
 	while (path && *path) {
 		size_t len = strcspn(path, ":");
-		snprintf(file, sizeof file, "%.*s/%s", (int)len, path, program);
+		snprintf(file, PATH_MAX, "%.*s/%s", (int)len, path, program);
 		if (access(file, X_OK) == 0)
 			return true;
 		path += len + (path[len] == ':');
@@ -168,9 +169,39 @@ static bool in_path(const char *program)
 
 static void check_tools(struct doctor *d)
 {
-	bool gcc = in_path("gcc");
+	char path[PATH_MAX];
+	bool gcc = in_path("gcc", path);
 	finding(d, "gcc", gcc ? OK : WARN, "apt-get install gcc libc6-dev: ppce-cc builds apps with it", "%s",
 		gcc ? "there" : "not found");
+}
+
+/* Whether the tenders' user may use a device: Solo5 opens both itself. */
+static bool for_others(const char *device)
+{
+	struct stat st;
+	return stat(device, &st) == 0 && ((st.st_mode & 06) == 06 || ((st.st_mode & 060) == 060 && st.st_gid != 0));
+}
+
+/* Nobody needs it but images of kind solo5-hvt, so that its absence is no fault. */
+static void check_solo5(struct doctor *d)
+{
+	char found[PATH_MAX];
+	const char *program = d->configured ? d->config.vmmd.solo5_hvt : "auto";
+
+	if (strcmp(program, "auto") == 0 && !in_path("solo5-hvt", found))
+		finding(d, "solo5-hvt", OK, "", "not installed: images of kind solo5-hvt cannot be run");
+	else if (strcmp(program, "auto") != 0 && access(program, X_OK) < 0)
+		finding(d, "solo5-hvt", WARN, "correct vmmd.solo5_hvt in ppce.yaml", "%.200s: %s", program,
+			strerror(errno));
+	else if (access("/dev/kvm", F_OK) < 0)
+		finding(d, "solo5-hvt", WARN, "it needs KVM itself", "%.200s, but there is no /dev/kvm",
+			strcmp(program, "auto") == 0 ? found : program);
+	else if (geteuid() == 0 && (!for_others("/dev/kvm") || !for_others("/dev/net/tun")))
+		finding(d, "solo5-hvt", WARN,
+			"let the group kvm, or everybody, use /dev/kvm and /dev/net/tun (mode 0660 or 0666)",
+			"/dev/kvm or /dev/net/tun is for root alone, and it does not run as root");
+	else
+		finding(d, "solo5-hvt", OK, "", "%.400s", strcmp(program, "auto") == 0 ? found : program);
 }
 
 /* The directory: configuration, disk, port. Without -C and without a platform here there is nothing to look at. */
@@ -189,6 +220,7 @@ static void check_directory(struct doctor *d)
 			finding(d, "configuration", FAIL, "correct the line named", "%s", err.text);
 		return;
 	}
+	d->configured = true;
 	struct policy *p = policy_load(config_path(&d->config, "policy.yaml", path, sizeof path), &err);
 	finding(d, "configuration", p ? OK : FAIL, "correct the line named", "%s", p ? "valid" : err.text);
 	policy_free(p);
@@ -232,6 +264,7 @@ static int doctor(struct cli *c, struct err *err)
 	check_tools(&d);
 	check_network(&d);
 	check_directory(&d);
+	check_solo5(&d);
 	json_t *whole = json_pack("{s:b, s:s, s:O}", "ok", !d.failed, "isolation", kvm ? "kvm" : "process", "findings",
 				  d.findings);
 	if (c->json) {

@@ -29,13 +29,21 @@ static int start(struct cli *c, struct err *err)
 static int list(struct cli *c, struct err *err)
 {
 	static const struct cli_column columns[] = {
-		{ "uuid", "INSTANCE", 0 },   { "app", "APP", 0 },
-		{ "label", "LABEL", 0 },     { "owner", "OWNER", 0 },
-		{ "state", "STATE", 0 },     { "pid", "PID", 0 },
-		{ "age_s", "AGE_S", 0 },     { "requests", "REQUESTS", 0 },
-		{ "failures", "FAILED", 0 }, { "private_kib", "PRIVATE_KIB", 0 },
-		{ "start", "START", 0 },     { "address", "ADDRESS", 0 },
-		{ "sinks", "SINKS", 0 },     { NULL, NULL, 0 },
+		{ "uuid", "INSTANCE", 0 },
+		{ "app", "APP", 0 },
+		{ "label", "LABEL", 0 },
+		{ "owner", "OWNER", 0 },
+		{ "state", "STATE", 0 },
+		{ "isolation", "ISOLATION", 0 },
+		{ "pid", "PID", 0 },
+		{ "age_s", "AGE_S", 0 },
+		{ "requests", "REQUESTS", 0 },
+		{ "failures", "FAILED", 0 },
+		{ "private_kib", "PRIVATE_KIB", 0 },
+		{ "start", "START", 0 },
+		{ "address", "ADDRESS", 0 },
+		{ "sinks", "SINKS", 0 },
+		{ NULL, NULL, 0 },
 	};
 	json_t *answer;
 	if (cli_rest(c, "vmmd", "GET", "/v1/instances", NULL, &answer, err) < 0)

@@ -29,7 +29,7 @@ uint32_t los_random_word(void);
 /* hosts.c: files that are there while a network is; NULL: no such file */
 LOS_HIDDEN const struct los_file *los_net_file(const char *path);
 
-/* tcp.c: sockets as such. Addresses and ports in host byte order. Results: >= 0, or -errno. */
+/* tcp.c, stream.c: sockets as such. Addresses and ports in host byte order. Results: >= 0, or -errno. */
 LOS_HIDDEN struct los_socket *los_socket_new(bool nonblock); /* NULL: too many. One reference, the caller's */
 LOS_HIDDEN void los_socket_retain(struct los_socket *s);
 LOS_HIDDEN void los_socket_release(struct los_socket *s); /* the last one closes it */

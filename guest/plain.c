@@ -27,14 +27,14 @@ static int show_manifest(void)
 	const struct ppce_manifest *m = &ppce_note.manifest;
 
 	printf("name: %.*s\nabi: %u\nmemory_mib: %u\nstack_kib: %u\nrequest_kib: %zu\nresponse_kib: %zu\n"
-	       "queries: %.*s\ndata_kib: %u\ninit: %s\nwarm_path: %s\n",
+	       "queries: %.*s\ndata_kib: %u\ninit: %s\nwarm_path: %s\nnetwork: %s\n",
 	       (int)sizeof m->name, m->name, m->abi, m->memory_mib ? m->memory_mib : 4,
 	       m->stack_kib ? m->stack_kib : 256, app_request_max() >> 10, app_response_max() >> 10,
 	       (int)sizeof m->queries, m->queries,
 	       !m->queries[0] ? 0
 	       : m->data_kib  ? m->data_kib
 			      : 64,
-	       m->init ? "yes" : "no", m->warm_path ? m->warm_path : "/");
+	       m->init ? "yes" : "no", m->warm_path ? m->warm_path : "/", m->network ? "yes" : "no");
 	return 0;
 }
 

@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 16384, ANSWER_MAX = APP_HEADER_BYTES + 512, CLIENTS = 8, BACKLOG = 4, LINGER_SECONDS = 1 };
+enum { HEAD_MAX = 16384, ANSWER_MAX = APP_HEADER_BYTES + 512, CLIENTS = 6, BACKLOG = 4, LINGER_SECONDS = 1 };
 
 struct server {
 	uint8_t *request, *response;

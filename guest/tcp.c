@@ -2,36 +2,15 @@
  *
  * Sockets over lwIP's raw API. What a peer sends is copied into a ring of the socket's own, as large as the window, so that
  * a socket nobody reads from cannot use up the buffers that all share. */
-#include "guest/net.h"
+#include "guest/tcp.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <sys/socket.h>
 
-#include <lwip/tcp.h>
-
-enum { SOCKETS = 16, BACKLOG = 4 };
-
-enum state { FREE, FRESH, LISTENING, CONNECTING, CONNECTED, GONE };
-
-struct los_socket {
-	enum state state;
-	unsigned refs;
-	struct tcp_pcb *pcb; /* NULL when lwIP has given it up (GONE), or goes on with it alone */
-	bool nonblock, eof, no_read, no_write;
-	int error;		   /* that the program has not seen yet: errno */
-	uint64_t recv_ns, send_ns; /* SO_RCVTIMEO, SO_SNDTIMEO; 0: none */
-	uint32_t peer_ip;
-	uint16_t peer_port, port;
-	unsigned waiting; /* LISTENING: connections not accepted yet */
-	struct los_socket *queue[BACKLOG];
-	size_t at, len; /* of the bytes received in ring[] */
-	uint8_t ring[TCP_WND];
-};
+enum { SOCKETS = 16 };
 
 static struct los_socket sockets[SOCKETS];
 
-static int to_errno(err_t e)
+int los_tcp_errno(err_t e)
 {
 	switch (e) {
 	case ERR_OK:
@@ -62,14 +41,13 @@ static void on_error(void *arg, err_t e)
 {
 	struct los_socket *s = arg;
 
-	s->error = s->state == CONNECTING && e == ERR_RST ? ECONNREFUSED : to_errno(e);
+	s->error = s->state == CONNECTING && e == ERR_RST ? ECONNREFUSED : los_tcp_errno(e);
 	s->pcb = NULL;
 	s->state = GONE;
 	s->eof = true;
 }
 
-/* The connection ends by itself from here on: both directions are closed, and a pcb in these states may vanish silently. */
-static void let_go(struct los_socket *s)
+void los_tcp_let_go(struct los_socket *s)
 {
 	tcp_arg(s->pcb, NULL);
 	tcp_recv(s->pcb, NULL);
@@ -97,7 +75,7 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e)
 	if (!p) {
 		s->eof = true;
 		if (s->no_write)
-			let_go(s);
+			los_tcp_let_go(s);
 		return ERR_OK;
 	}
 	if (p->tot_len > sizeof s->ring - s->len)
@@ -145,7 +123,7 @@ static void attach(struct los_socket *s, struct tcp_pcb *pcb)
 static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t e)
 {
 	struct los_socket *listener = arg;
-	struct los_socket *s = e == ERR_OK && pcb && listener->waiting < BACKLOG ? take_free() : NULL;
+	struct los_socket *s = e == ERR_OK && pcb && listener->waiting < LOS_BACKLOG ? take_free() : NULL;
 
 	if (!s)
 		return ERR_MEM; /* lwIP ends the connection */
@@ -186,7 +164,7 @@ static void end(struct los_socket *s)
 	struct tcp_pcb *pcb = s->pcb;
 
 	if (s->state != LISTENING)
-		let_go(s);
+		los_tcp_let_go(s);
 	if (tcp_close(pcb) != ERR_OK)
 		tcp_abort(pcb);
 }
@@ -203,7 +181,7 @@ void los_socket_release(struct los_socket *s)
 	los_net_flush();
 }
 
-static long take_error(struct los_socket *s)
+long los_tcp_take_error(struct los_socket *s)
 {
 	int error = s->error;
 
@@ -211,8 +189,7 @@ static long take_error(struct los_socket *s)
 	return -error;
 }
 
-/* Waits until ready(s), unless the caller does not want to; `span` ns at most, 0: no limit. */
-static long wait_for(struct los_socket *s, bool (*ready)(const struct los_socket *), bool dont_wait, uint64_t span)
+long los_tcp_wait(struct los_socket *s, bool (*ready)(const struct los_socket *), bool dont_wait, uint64_t span)
 {
 	uint64_t until = span ? los_monotonic_ns() + span : LOS_FOREVER;
 
@@ -237,7 +214,7 @@ long los_socket_bind(struct los_socket *s, uint32_t ip, uint16_t port)
 		return -EINVAL;
 	if (ip && ip != los_net_page()->ipv4)
 		return -EADDRNOTAVAIL;
-	long r = -to_errno(tcp_bind(s->pcb, &to, port));
+	long r = -los_tcp_errno(tcp_bind(s->pcb, &to, port));
 	if (r == 0)
 		s->port = s->pcb->local_port;
 	return r;
@@ -254,9 +231,9 @@ long los_socket_listen(struct los_socket *s, int backlog)
 	if (!s->port && los_socket_bind(s, 0, 0) < 0)
 		return -EADDRINUSE;
 	struct tcp_pcb *pcb = tcp_listen_with_backlog_and_err(
-		s->pcb, (uint8_t)(backlog < 1 || backlog > BACKLOG ? BACKLOG : backlog), &e);
+		s->pcb, (uint8_t)(backlog < 1 || backlog > LOS_BACKLOG ? LOS_BACKLOG : backlog), &e);
 	if (!pcb)
-		return -to_errno(e);
+		return -los_tcp_errno(e);
 	s->pcb = pcb;
 	s->state = LISTENING;
 	tcp_accept(pcb, on_accept);
@@ -272,7 +249,7 @@ long los_socket_accept(struct los_socket *s, struct los_socket **out)
 {
 	if (s->state != LISTENING)
 		return -EINVAL;
-	long r = wait_for(s, somebody_waits, false, s->recv_ns);
+	long r = los_tcp_wait(s, somebody_waits, false, s->recv_ns);
 	if (r < 0)
 		return r;
 	*out = s->queue[0];
@@ -304,9 +281,9 @@ static bool decided(const struct los_socket *s)
 
 static long await_connection(struct los_socket *s)
 {
-	if (wait_for(s, decided, false, s->send_ns) < 0)
+	if (los_tcp_wait(s, decided, false, s->send_ns) < 0)
 		return -EINPROGRESS;
-	return take_error(s);
+	return los_tcp_take_error(s);
 }
 
 long los_socket_connect(struct los_socket *s, uint32_t ip, uint16_t port)
@@ -318,267 +295,15 @@ long los_socket_connect(struct los_socket *s, uint32_t ip, uint16_t port)
 	if (s->state == CONNECTED)
 		return -EISCONN;
 	if (s->state != FRESH)
-		return s->error ? take_error(s) : -EINVAL;
+		return s->error ? los_tcp_take_error(s) : -EINVAL;
 	if (!granted(ip, port))
 		return -ECONNREFUSED;
 	err_t e = tcp_connect(s->pcb, &to, port, on_connected);
 	if (e != ERR_OK)
-		return -to_errno(e);
+		return -los_tcp_errno(e);
 	s->state = CONNECTING;
 	s->peer_ip = ip;
 	s->peer_port = port;
 	los_net_flush();
 	return s->nonblock ? -EINPROGRESS : await_connection(s);
-}
-
-/* --- bytes --- */
-
-static bool readable(const struct los_socket *s)
-{
-	return s->len || s->eof || s->no_read || s->error;
-}
-
-static size_t copy_out(struct los_socket *s, size_t skip, uint8_t *to, size_t len)
-{
-	size_t have = s->len - skip, from = (s->at + skip) % sizeof s->ring, first = sizeof s->ring - from;
-
-	if (len > have)
-		len = have;
-	if (first > len)
-		first = len;
-	los_copy(to, s->ring + from, first);
-	los_copy(to + first, s->ring, len - first);
-	return len;
-}
-
-/* Takes what is there now into the vectors, from byte `done` of them on. */
-static size_t drain(struct los_socket *s, const struct iovec *v, size_t count, size_t done, bool peek)
-{
-	size_t got = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		size_t skip = done < v[i].iov_len ? done : v[i].iov_len;
-		done -= skip;
-		got += copy_out(s, got, (uint8_t *)v[i].iov_base + skip, v[i].iov_len - skip);
-	}
-	if (peek)
-		return got;
-	s->at = (s->at + got) % sizeof s->ring;
-	s->len -= got;
-	if (s->pcb && got)
-		tcp_recved(s->pcb, (uint16_t)got);
-	return got;
-}
-
-static size_t total(const struct iovec *v, size_t count)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < count; i++)
-		if (__builtin_add_overflow(sum, v[i].iov_len, &sum))
-			return PTRDIFF_MAX;
-	return sum;
-}
-
-long los_socket_recv(struct los_socket *s, const struct iovec *v, size_t count, int flags)
-{
-	size_t want = total(v, count), got = 0;
-	bool all = (flags & MSG_WAITALL) && !(flags & MSG_PEEK);
-
-	if (flags & MSG_OOB)
-		return -EOPNOTSUPP;
-	if (s->state == FRESH || s->state == LISTENING)
-		return -ENOTCONN;
-	if (!want)
-		return 0;
-	do {
-		long r = wait_for(s, readable, flags & MSG_DONTWAIT, s->recv_ns);
-		if (r < 0)
-			return got ? (long)got : r;
-		size_t n = drain(s, v, count, got, flags & MSG_PEEK);
-		got += n;
-		if (n == 0)
-			break;
-	} while (all && got < want);
-	los_net_flush();
-	return got || !s->error ? (long)got : take_error(s);
-}
-
-static bool writable(const struct los_socket *s)
-{
-	return s->state != CONNECTING &&
-	       (s->state != CONNECTED || s->no_write || s->error ||
-		(tcp_sndbuf(s->pcb) >= TCP_SND_BUF / 3 && tcp_sndqueuelen(s->pcb) < TCP_SND_QUEUELEN / 2));
-}
-
-/* Hands lwIP as much as it takes now; -EAGAIN: nothing, because its memory is in use by other connections. */
-static long push(struct los_socket *s, const uint8_t *from, size_t len)
-{
-	size_t n = len < tcp_sndbuf(s->pcb) ? len : tcp_sndbuf(s->pcb);
-	err_t e = tcp_write(s->pcb, from, (uint16_t)n, TCP_WRITE_FLAG_COPY | (n < len ? TCP_WRITE_FLAG_MORE : 0));
-
-	return e == ERR_OK ? (long)n : e == ERR_MEM ? -EAGAIN : -to_errno(e);
-}
-
-static long may_send(struct los_socket *s, int flags)
-{
-	if (s->state == FRESH || s->state == LISTENING)
-		return -ENOTCONN;
-	if (!writable(s) && s->pcb)
-		tcp_output(s->pcb);
-	long r = wait_for(s, writable, flags & MSG_DONTWAIT, s->send_ns);
-	if (r < 0)
-		return r;
-	if (s->error)
-		return take_error(s);
-	return s->state == CONNECTED && !s->no_write ? 0 : -EPIPE;
-}
-
-static long send_bytes(struct los_socket *s, const uint8_t *from, size_t len, int flags)
-{
-	size_t done = 0;
-	long r = 0;
-
-	while (done < len && (r = may_send(s, flags)) == 0) {
-		r = push(s, from + done, len - done);
-		if (r > 0) {
-			done += (size_t)r;
-			continue;
-		}
-		tcp_output(s->pcb);
-		if (r != -EAGAIN || s->nonblock || flags & MSG_DONTWAIT)
-			break;
-		los_net_wait(los_monotonic_ns() + 5000000);
-	}
-	return done ? (long)done : r;
-}
-
-long los_socket_send(struct los_socket *s, const struct iovec *v, size_t count, int flags)
-{
-	size_t done = 0;
-	long r = flags & MSG_OOB ? -EOPNOTSUPP : may_send(s, flags);
-
-	for (size_t i = 0; i < count && r >= 0; i++) {
-		r = send_bytes(s, v[i].iov_base, v[i].iov_len, flags);
-		if (r > 0)
-			done += (size_t)r;
-		if (r >= 0 && (size_t)r < v[i].iov_len)
-			break;
-	}
-	if (s->pcb && s->state == CONNECTED) /* once for all vectors: small ones share a segment */
-		tcp_output(s->pcb);
-	los_net_flush();
-	return done ? (long)done : r;
-}
-
-long los_socket_shutdown(struct los_socket *s, int how)
-{
-	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
-		return -EINVAL;
-	if (s->state != CONNECTED)
-		return -ENOTCONN;
-	if (how != SHUT_WR) {
-		s->no_read = true;
-		tcp_recved(s->pcb, (uint16_t)s->len);
-		s->len = 0;
-	}
-	if (how != SHUT_RD && !s->no_write) {
-		tcp_shutdown(s->pcb, 0, 1);
-		s->no_write = true;
-		if (s->eof)
-			let_go(s);
-	}
-	los_net_flush();
-	return 0;
-}
-
-/* --- questions --- */
-
-void los_socket_name(const struct los_socket *s, bool peer, uint32_t *ip, uint16_t *port)
-{
-	*port = peer ? s->peer_port : s->port;
-	*ip = peer ? s->peer_ip : s->peer_port ? los_net_page()->ipv4 : 0;
-}
-
-short los_socket_ready(const struct los_socket *s)
-{
-	short mask = 0;
-
-	if (s->state == LISTENING)
-		return somebody_waits(s) ? POLLIN | POLLRDNORM : 0;
-	if (s->state == FRESH)
-		return POLLOUT | POLLHUP;
-	if (readable(s))
-		mask |= POLLIN | POLLRDNORM;
-	if (writable(s))
-		mask |= POLLOUT | POLLWRNORM;
-	if (s->eof)
-		mask |= POLLRDHUP;
-	if (s->error)
-		mask |= POLLERR;
-	if (s->state == GONE)
-		mask |= POLLHUP;
-	return mask;
-}
-
-size_t los_socket_unread(const struct los_socket *s)
-{
-	return s->len;
-}
-
-bool los_socket_nonblock(const struct los_socket *s)
-{
-	return s->nonblock;
-}
-
-void los_socket_set_nonblock(struct los_socket *s, bool on)
-{
-	s->nonblock = on;
-}
-
-uint64_t *los_socket_limit(struct los_socket *s, bool of_sending)
-{
-	return of_sending ? &s->send_ns : &s->recv_ns;
-}
-
-long los_socket_get(struct los_socket *s, enum los_socket_option option)
-{
-	if (option == LOS_ERROR)
-		return -take_error(s);
-	if (option == LOS_LISTENS)
-		return s->state == LISTENING;
-	if (!s->pcb || s->state == LISTENING)
-		return 0;
-	switch (option) {
-	case LOS_NODELAY:
-		return tcp_nagle_disabled(s->pcb);
-	case LOS_KEEPALIVE:
-		return ip_get_option(s->pcb, SOF_KEEPALIVE) != 0;
-	case LOS_KEEPIDLE:
-		return s->pcb->keep_idle / 1000;
-	case LOS_KEEPINTVL:
-		return s->pcb->keep_intvl / 1000;
-	default:
-		return s->pcb->keep_cnt;
-	}
-}
-
-void los_socket_set(struct los_socket *s, enum los_socket_option option, int value)
-{
-	if (!s->pcb || s->state == LISTENING)
-		return;
-	if (option == LOS_NODELAY && value)
-		tcp_nagle_disable(s->pcb);
-	else if (option == LOS_NODELAY)
-		tcp_nagle_enable(s->pcb);
-	else if (option == LOS_KEEPALIVE && value)
-		ip_set_option(s->pcb, SOF_KEEPALIVE);
-	else if (option == LOS_KEEPALIVE)
-		ip_reset_option(s->pcb, SOF_KEEPALIVE);
-	else if (option == LOS_KEEPIDLE)
-		s->pcb->keep_idle = (uint32_t)value * 1000;
-	else if (option == LOS_KEEPINTVL)
-		s->pcb->keep_intvl = (uint32_t)value * 1000;
-	else if (option == LOS_KEEPCNT)
-		s->pcb->keep_cnt = (uint32_t)value;
 }

@@ -27,7 +27,8 @@ enum field_type {
 	FIELD_USER,
 	FIELD_DURABILITY,
 	FIELD_BRIDGE,
-	FIELD_SUBNET
+	FIELD_SUBNET,
+	FIELD_PROGRAM
 };
 
 struct field {
@@ -63,6 +64,7 @@ static const struct field fields[] = {
 	NUMBER(vmmd, max_instances, 1, 65536, "1024"),
 	{ "vmmd", "labelled_logs", FIELD_BOOL, MEMBER(vmmd.labelled_logs), 0, 0, "false" },
 	{ "vmmd", "tender_user", FIELD_USER, MEMBER(vmmd.tender_user), 0, 0, "nobody" },
+	{ "vmmd", "solo5_hvt", FIELD_PROGRAM, MEMBER(vmmd.solo5_hvt), 0, 0, "auto" },
 	NUMBER(proxy, connections, 1, 65536, "1024"),
 	NUMBER(proxy, queue, 0, 65536, "256"),
 	NUMBER(proxy, queue_ms, 1, 600000, "5000"),
@@ -170,6 +172,7 @@ static int set_text(const struct field *f, const char *text, char *out)
 	    (f->type == FIELD_LOG_LEVEL && log_level_parse(text, &level) < 0) ||
 	    (f->type == FIELD_USER && !unix_user_valid(text)) ||
 	    (f->type == FIELD_BRIDGE && !config_link_valid(text)) ||
+	    (f->type == FIELD_PROGRAM && strcmp(text, "auto") != 0 && *text != '/') ||
 	    (f->type == FIELD_SUBNET && config_subnet(text, &base, &prefix) < 0))
 		return -1;
 	memcpy(out, text, strlen(text) + 1);
@@ -186,6 +189,7 @@ static int set_field(struct config *c, const struct field *f, const char *text, 
 		[FIELD_USER] = "expected the name of a Unix user, at most 32 letters",
 		[FIELD_DURABILITY] = "expected process or power",
 		[FIELD_BRIDGE] = "expected auto, or a name for the bridge: [a-z][a-z0-9-]{0,14}",
+		[FIELD_PROGRAM] = "expected auto, or the absolute path of a program",
 		[FIELD_SUBNET] =
 			"expected an IPv4 network of /16 to /29 such as 10.77.0.0/22, with no bits set after it",
 	};
@@ -209,6 +213,7 @@ static int set_field(struct config *c, const struct field *f, const char *text, 
 	case FIELD_USER:
 	case FIELD_BRIDGE:
 	case FIELD_SUBNET:
+	case FIELD_PROGRAM:
 		rc = set_text(f, text, out);
 		break;
 	}

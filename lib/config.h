@@ -50,6 +50,7 @@ struct config {
 		unsigned max_instances;	     /* 1024; 1..65536: over all apps */
 		bool labelled_logs;   /* false: lines of instances that have read labelled data are not written */
 		char tender_user[33]; /* nobody: user that tenders and the signer run as when we are root */
+		char solo5_hvt[256];  /* auto: in PATH; else an absolute path. Runs images of kind solo5-hvt */
 	} vmmd;
 	struct {		       /* proxy: */
 		unsigned connections;  /* 1024; 1..65536 */

@@ -62,6 +62,8 @@
 	"  # What an app logs after it has read labelled data may hold some of it. true: write it all the same, for whoever\n" \
 	"  # may read the logs. Default false.\n" \
 	"  labelled_logs: false\n" \
+	"  # The program that runs images of kind solo5-hvt: auto, which looks in PATH, or its absolute path. Default auto.\n" \
+	"  solo5_hvt: auto\n" \
 	"\n" \
 	"# The door: bounds on what clients may send and on how long anything may take.\n" \
 	"proxy:\n" \

@@ -139,3 +139,23 @@ const char *text_nearest(const char *word, const char *const *names)
 	}
 	return best;
 }
+
+int json_get_word(const json_t *object, const char *key, const char *const *words, uint32_t fallback, uint32_t *out,
+		  struct err *err)
+{
+	char text[32];
+	*out = fallback;
+	if (json_get_text(object, key, text, sizeof text, err) < 0)
+		return -1;
+	if (!text[0] && !json_object_get(object, key))
+		return 0;
+	for (*out = 0; words[*out]; ++*out)
+		if (strcmp(words[*out], text) == 0)
+			return 0;
+	const char *near = text_nearest(text, words);
+	if (near)
+		return err_set(err, ERR_INVALID, "%s: unknown value; did you mean '%s'?", key, near);
+	return err_set(err, ERR_INVALID, "%s: expected %s%s%s%s%s", key, words[0], words[1] ? " or " : "",
+		       words[1] ? words[1] : "", words[1] && words[2] ? " or " : "",
+		       words[1] && words[2] ? words[2] : "");
+}

@@ -61,6 +61,9 @@ int json_get_text(const json_t *object, const char *key, char *out, size_t size,
 int json_get_int(const json_t *object, const char *key, long long min, long long max, long long fallback,
 		 long long *out, struct err *err);
 int json_get_bool(const json_t *object, const char *key, bool fallback, bool *out, struct err *err);
+/* Optional member that is one of `words` (NULL-terminated): its index, `fallback` when absent. */
+int json_get_word(const json_t *object, const char *key, const char *const *words, uint32_t fallback, uint32_t *out,
+		  struct err *err);
 /* The nearest of `names` (NULL-terminated) to a mistyped word within edit distance 3, or NULL. */
 const char *text_nearest(const char *word, const char *const *names);
 

@@ -38,7 +38,7 @@ static void take_address(struct backend *b, const struct routing_message *m)
 		 m->ipv4 >> 8 & 255, m->ipv4 & 255, m->port);
 	b->foreign = m->foreign;
 	b->keepalive_s = m->flow_s > 1 ? m->flow_s / 2 : m->flow_s;
-	http_client_forget(b->proxy->client, b->address);
+	backend_forget_connections(b);
 }
 
 static void take_figures(struct instance *i, const struct routing_message *m)

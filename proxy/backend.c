@@ -23,6 +23,12 @@ struct request *backend_take_request(struct backend *b)
 	return r;
 }
 
+void backend_forget_connections(struct backend *b)
+{
+	if (b->address[0] && b->proxy->client) /* NULL: the proxy is ending, and nothing is connected any more */
+		http_client_forget(b->proxy->client, b->address);
+}
+
 void backend_hang_up(struct backend *b)
 {
 	channel_close(&b->channel);
@@ -30,8 +36,7 @@ void backend_hang_up(struct backend *b)
 	if (b->call)
 		http_call_cancel(b->call);
 	b->call = NULL;
-	if (b->address[0])
-		http_client_forget(b->proxy->client, b->address);
+	backend_forget_connections(b);
 }
 
 /* --- what the channel says ----------------------------------------------------------------------------------- */
@@ -116,16 +121,25 @@ static void release(struct backend *b)
 		route_release(&b->proxy->routes, &b->instance, clock_ns());
 }
 
+static void take_next(struct backend *b)
+{
+	if (b->next_fd >= 0)
+		backend_adopt_channel(b);
+	if (b->foreign || b->channel.state == CHANNEL_IDLE)
+		release(b);
+}
+
 void backend_answered(struct backend *b)
 {
+	bool pristine = b->instance.app->lifetime == LIFETIME_REQUEST;
 	if (b->instance.state != INSTANCE_BUSY)
 		return;
 	if (!b->foreign)
-		channel_end(&b->channel);
-	else if (b->instance.app->lifetime == LIFETIME_REQUEST)
+		channel_end(&b->channel, pristine);
+	else if (pristine)
 		route_end(&b->proxy->routes, &b->instance, ONE_REQUEST, clock_ns());
-	else
-		release(b);
+	if (!pristine)
+		take_next(b);
 }
 
 static void on_ready(void *ctx, uint32_t reset_us, bool last)
@@ -137,10 +151,7 @@ static void on_ready(void *ctx, uint32_t reset_us, bool last)
 	}
 	if (reset_us)
 		histogram_add(&b->proxy->totals.phase[PHASE_RESET], reset_us * 1000ull);
-	if (b->next_fd >= 0)
-		backend_adopt_channel(b);
-	if (b->channel.state == CHANNEL_IDLE)
-		release(b);
+	take_next(b);
 }
 
 static void on_lost(void *ctx, enum err_kind kind, const char *why)

@@ -43,8 +43,9 @@ int backend_label(const struct backend *b, struct label *out, struct err *err);
 int backend_open_channel(struct backend *b, int fd, size_t answer_max, struct err *err);
 /* The channel that vmmd announced replaces the present one, which is closed: only then does the tender turn to it. */
 void backend_adopt_channel(struct backend *b);
-/* No connection of it is used any more, nor one kept for later: its address may be another one's soon. */
+/* Its channel and its connections are closed, those too that are kept for later: its address may be another one's soon. */
 void backend_hang_up(struct backend *b);
+void backend_forget_connections(struct backend *b); /* only those that are kept */
 /* Takes its request, if any, off the instance, which is done with it from here on. */
 struct request *backend_take_request(struct backend *b);
 /* An answer by HTTP was taken, or given up: it becomes ready for the next. Does nothing to one that has been ended. */

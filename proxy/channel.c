@@ -137,12 +137,16 @@ int channel_begin(struct channel *c, const struct ticket *ticket, uint32_t deadl
 	return 0;
 }
 
-void channel_end(struct channel *c)
+void channel_end(struct channel *c, bool reset)
 {
 	assert(c->state == CHANNEL_BUSY && c->begun);
 	struct frame_header h = { .magic = FRAME_MAGIC, .type = FRAME_END, .id = c->id };
-	c->state = CHANNEL_RESETTING;
-	uv_timer_start(c->guard, on_guard, CHANNEL_RESET_MS, 0);
+	c->state = reset ? CHANNEL_RESETTING : CHANNEL_IDLE;
+	c->owed += !reset;
+	if (reset)
+		uv_timer_start(c->guard, on_guard, CHANNEL_RESET_MS, 0);
+	else
+		uv_timer_stop(c->guard);
 	ssize_t n = send(c->fd, &h, sizeof h, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n != sizeof h && (n > 0 || errno == EAGAIN || errno == EINTR))
 		shutdown(c->fd, SHUT_RDWR); /* it reads nothing: reading sees the end, as for a socket that is broken */
@@ -161,6 +165,8 @@ static const char *unexpected(const struct channel *c, const struct frame_header
 {
 	if (!frame_valid(h, false) || h->length > c->answer_max)
 		return "malformed frame";
+	if (h->type == FRAME_READY && c->owed)
+		return h->flags & FRAME_FLAG_LAST ? "the instance ends" : NULL;
 	if (h->type == FRAME_READY)
 		return c->state == CHANNEL_RESETTING ? NULL : "FRAME_READY out of turn";
 	if (c->begun && c->state != CHANNEL_IDLE)
@@ -180,16 +186,22 @@ static void take_ready(struct channel *c, uint32_t reset_us, bool last)
 }
 
 /* Does the instance take the next request after this frame? */
-static bool completes(const struct frame_header *h)
+static bool completes(const struct channel *c, const struct frame_header *h)
 {
 	if (h->type == FRAME_RESPONSE)
 		return h->flags & FRAME_FLAG_READY;
+	if (h->type == FRAME_READY && c->owed)
+		return false; /* it did so before */
 	return h->type == FRAME_READY || h->code == FRAME_TOO_LARGE;
 }
 
 /* Acts on one whole frame that unexpected() has let pass. */
 static void take(struct channel *c, const struct frame_header *h, const void *payload)
 {
+	if (h->type == FRAME_READY && c->owed) {
+		c->owed--;
+		return;
+	}
 	if (h->type == FRAME_READY) {
 		take_ready(c, h->load_us, c->begun && (h->flags & FRAME_FLAG_LAST));
 		return;
@@ -197,7 +209,7 @@ static void take(struct channel *c, const struct frame_header *h, const void *pa
 	c->state = CHANNEL_RESETTING;
 	uv_timer_start(c->guard, on_guard, CHANNEL_RESET_MS, 0);
 	c->events->answer(c->ctx, h, h->type == FRAME_RESPONSE ? payload : NULL);
-	if (c->state == CHANNEL_RESETTING && completes(h))
+	if (c->state == CHANNEL_RESETTING && completes(c, h))
 		take_ready(c, 0, false);
 }
 
@@ -213,7 +225,7 @@ static size_t take_frames(struct channel *c, const char *data, size_t len)
 			break;
 		/* Nothing may follow before the next request was sent: it could pass for the answer to it. Therefore
 		 * a frame with a payload is always the first one in the buffer, and aligned. */
-		if (!why && completes(&h) && len - used > sizeof h + h.length)
+		if (!why && completes(c, &h) && len - used > sizeof h + h.length)
 			why = "bytes after the last frame";
 		if (why) {
 			lose(c, ERR_BAD_GATEWAY, why);

@@ -5,10 +5,11 @@
  *
  *	IDLE --channel_send--> BUSY --answer, not yet READY--> RESETTING --READY--> IDLE
  *	                            --answer with READY------------------------>  IDLE
- *	IDLE --channel_begin--> BUSY --channel_end--> RESETTING --READY--> IDLE
+ *	IDLE --channel_begin--> BUSY --channel_end--> RESETTING --READY--> IDLE    where the guest is reset
+ *	                                --channel_end------------------->  IDLE    where it is not
  *	any state --closed, broken, too late, channel_close--> CLOSED
  *
- * The third line is that of an instance with a network, whose requests and answers go another way.
+ * The third and fourth line are those of an instance with a network, whose requests and answers go another way.
  *
  * Events may call channel_send(), channel_begin(), channel_end() and channel_close(). The struct must outlive the event that closes it.
  */
@@ -50,6 +51,7 @@ struct channel {
 	uv_timer_t *guard;
 	uint32_t id;	   /* of the last request */
 	bool begun;	   /* ... which was told of by FRAME_BEGIN */
+	unsigned owed;	   /* FRAME_READY of requests that have ended, not waited for */
 	size_t answer_max; /* bytes of a payload */
 	struct buf in;	   /* a frame of which only a part has arrived */
 	struct buf out;	   /* the part of a request that the socket did not take yet */
@@ -71,7 +73,8 @@ void channel_send(struct channel *c, const void *frame, size_t len, uint32_t dea
 /* Tells that a request begins whose bytes go another way (`ticket` NULL: none). The channel must be IDLE. -1: the socket
  * has not taken the frame, so nothing may be sent to the instance, and the channel is of no use any more. */
 int channel_begin(struct channel *c, const struct ticket *ticket, uint32_t deadline_ms);
-/* ... and that it has ended. The channel must be BUSY by channel_begin(). */
-void channel_end(struct channel *c);
+/* ... and that it has ended. The channel must be BUSY by channel_begin(). `reset`: the guest is made pristine now, and
+ * ready() says when; else the channel is IDLE at once and ready() is not called. */
+void channel_end(struct channel *c, bool reset);
 
 #endif

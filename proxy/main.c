@@ -214,6 +214,7 @@ static void refuse_rest(struct proxy *p)
 			forward_lost(r, ERR_UNAVAILABLE, "stopped");
 	}
 	http_client_free(p->client);
+	p->client = NULL;
 	sessions_stop(&p->sessions);
 }
 

@@ -48,7 +48,7 @@ struct proxy {
 	struct config config;
 	struct policy *policy;
 	struct audit *audit;
-	struct http_client *client;
+	struct http_client *client; /* NULL while the proxy is ending */
 	struct sessions sessions;
 	struct routes routes;
 	struct link vmmd;

@@ -20,12 +20,16 @@ import xml.etree.ElementTree as ET
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 KERNEL = "linux-image-cloud-amd64"
-MODULES = ("virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko")
-PACKAGES = ("python3-pytest", "bash", "coreutils", "dash")
+MODULES = ("virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko", "drivers/net/tun.ko")
+PACKAGES = ("python3-pytest", "bash", "coreutils", "dash", "iproute2")
 # Two runs of pytest side by side, one for each processor.
 STORE, NETWORK = "tests/tender/test_store.py", "tests/tender/test_network.py"
+GUEST_TCP = "tests/guest/test_network_guest.py"
 RUNS = (("tests/tender/test_guest.py",),
-        ("tests/guest", f"{STORE}::test_the_data_buffer_is_pristine_after_every_request",
+        ("tests/guest/test_in_guest.py",
+         *(f"{GUEST_TCP}::test_{name}" for name in (
+             "identity_and_body_arrive", "what_is_left_for_the_next", "calls_one_after_the_other", "names_of_sinks")),
+         f"{STORE}::test_the_data_buffer_is_pristine_after_every_request",
          f"{STORE}::test_a_guard_page_follows_the_io_window", f"{STORE}::test_the_ticket_never_enters_guest_memory",
          *(f"{NETWORK}::test_{name}" for name in (
              "frames_go_both_ways", "memory_after_a_request", "the_guests_clock_stays_right", "deadline",

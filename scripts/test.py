@@ -216,7 +216,7 @@ def stage_fuzz(count, _):
 def sources(*endings):
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
     if len(listed) < 2:  # not a git checkout
-        listed = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if not str(p.relative_to(ROOT)).startswith("build")]
+        listed = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if not str(p.relative_to(ROOT)).startswith(("build", "external"))]
     return [f for f in listed if f.endswith(endings) and (ROOT / f).exists()]
 
 

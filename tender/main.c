@@ -15,6 +15,7 @@
 #include <ppce/control.h>
 #include "lib/names.h"
 #include "lib/sock.h"
+#include "tender/exec.h"
 #include "tender/guest.h"
 #include "tender/jail.h"
 #include "tender/serve.h"
@@ -22,16 +23,20 @@
 
 static const char usage[] = "usage: ppce-tender --backend kvm|process [--jail-uid UID --jail-gid GID]\n"
 			    "       ppce-tender --probe\n"
+			    "       ppce-tender --exec PROGRAM --memory MIB [--jail-uid UID --jail-gid GID]\n"
 			    "\n"
 			    "Runs one guest for ppce-vmmd, which passes the control socket as descriptor 3 and a\n"
 			    "statistics page as descriptor 4. --probe prints which backend this machine supports\n"
-			    "(kvm or process) and, on standard error, why.\n";
+			    "(kvm or process) and, on standard error, why. --exec runs a tender of others; its\n"
+			    "arguments come on standard input, each ended by NUL.\n";
 
 struct options {
 	const struct backend *backend;
 	uid_t uid;
 	gid_t gid;
 	bool probe;
+	const char *exec; /* a program of others */
+	unsigned memory_mib;
 };
 
 static int parse_options(int argc, char **argv, struct options *o)
@@ -39,6 +44,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	static const struct option known[] = {
 		{ "backend", required_argument, NULL, 'b' },  { "jail-uid", required_argument, NULL, 'u' },
 		{ "jail-gid", required_argument, NULL, 'g' }, { "probe", no_argument, NULL, 'p' },
+		{ "exec", required_argument, NULL, 'e' },     { "memory", required_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },	      { NULL, 0, NULL, 0 }
 	};
 	int c;
@@ -52,6 +58,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 			o->uid = (uid_t)strtoul(optarg, NULL, 10);
 		else if (c == 'g')
 			o->gid = (gid_t)strtoul(optarg, NULL, 10);
+		else if (c == 'e')
+			o->exec = optarg;
+		else if (c == 'm')
+			o->memory_mib = (unsigned)strtoul(optarg, NULL, 10);
 		else if (c == 'p')
 			o->probe = true;
 		else if (c == 'h') {
@@ -60,7 +70,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		} else
 			return -1;
 	}
-	return o->backend || o->probe ? 0 : -1;
+	return o->backend || o->probe || o->exec ? 0 : -1;
 }
 
 static int probe(void)
@@ -75,6 +85,17 @@ static int probe(void)
 		fprintf(stderr, "%s\n", err.text);
 	}
 	return 0;
+}
+
+static int run_program(const struct options *o)
+{
+	const struct exec_wish wish = { o->exec, o->uid, o->gid, o->memory_mib };
+	struct err err;
+
+	if (exec_program(&wish, &err) == 0)
+		return 0;
+	fprintf(stderr, "ppce-tender: %s\n", err.text);
+	return 1;
 }
 
 static int tell(const struct control_message *m)
@@ -241,6 +262,8 @@ int main(int argc, char **argv)
 	}
 	if (o.probe)
 		return probe();
+	if (o.exec)
+		return run_program(&o);
 	guest.vm.backend = o.backend;
 	if (jail_enter_early(TENDER_STATS_FD, &err) < 0 || !(stats = map_stats(&err)) ||
 	    o.backend->create(&guest.vm, &err) < 0 ||

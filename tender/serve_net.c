@@ -225,19 +225,34 @@ static enum step net_lost(struct network_service *s, enum net_end end, struct er
 	return STEP_LOST;
 }
 
+/* Acts on all that stands in the channel. The last of it may be a FRAME_BEGIN right behind the FRAME_END before it: frames
+ * are shown after both. *news: there was something. */
+static enum step take_news(struct network_service *s, bool *news, struct err *err)
+{
+	enum step step = STEP_RUN;
+
+	for (enum heard heard = hear(s); heard != HEARD_NOTHING; heard = hear(s)) {
+		*news = true;
+		if (heard == HEARD_CLOSED)
+			return STEP_CLOSED;
+		if (heard == HEARD_BEGIN)
+			begin_request(s);
+		else if ((step = finish(s, err)) != STEP_RUN)
+			return step;
+	}
+	return STEP_RUN;
+}
+
 static enum step wait_for_frames(struct network_service *s, uint64_t until, uint32_t *frames, struct err *err)
 {
+	bool news = false;
+
 	for (;;) {
 		uint64_t rest = idle_until(s, clock_ns());
 		enum net_end end = rest ? NET_DONE : net_receive(&s->net);
 		if (end != NET_DONE)
 			return net_lost(s, end, err);
-		enum heard heard = hear(s);
-		if (heard == HEARD_CLOSED)
-			return STEP_CLOSED;
-		if (heard == HEARD_BEGIN)
-			begin_request(s);
-		enum step step = heard == HEARD_END ? finish(s, err) : STEP_RUN;
+		enum step step = take_news(s, &news, err);
 		if (step != STEP_RUN)
 			return step;
 		uint64_t now = clock_ns();
@@ -246,7 +261,7 @@ static enum step wait_for_frames(struct network_service *s, uint64_t until, uint
 			return STEP_LOST;
 		}
 		*frames = net_show(&s->net);
-		if (heard != HEARD_NOTHING || (!rest && (*frames || now >= until)))
+		if (news || (!rest && (*frames || now >= until)))
 			return STEP_RUN;
 		wait_for(s, !rest, rest ? rest : earlier(until, s->busy ? s->deadline_ns : UINT64_MAX));
 	}

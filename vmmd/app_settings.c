@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The settings of an app, from JSON and to JSON. */
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/names.h"
@@ -24,34 +25,13 @@ static const char *pool_name(uint32_t none)
 json_t *app_settings_json(const struct app_record *r)
 {
 	bool tap = r->transport == TRANSPORT_TAP;
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "name", r->name,
-			 "image", r->image, "lifetime", app_lifetime_name(r->lifetime), "mode", mode_name(r),
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s}", "name",
+			 r->name, "image", r->image, "lifetime", app_lifetime_name(r->lifetime), "mode", mode_name(r),
 			 "transport", app_transport_name(r->transport), "max_instances", (json_int_t)r->max_instances,
 			 "idle", (json_int_t)r->idle_s, "max_age", (json_int_t)r->max_age_s, "max_requests",
 			 (json_int_t)r->max_requests, "deadline_ms", (json_int_t)r->deadline_ms, "port",
 			 (json_int_t)r->port, "sinks", r->sinks, "start", app_start_name(r->boot), "shells",
-			 pool_name(r->no_shells), "taps", tap ? pool_name(r->no_taps) : "");
-}
-
-/* The member `key`, which must be one of `words`; its index, or `fallback` when absent. */
-static int get_word(const json_t *body, const char *key, const char *const *words, uint32_t fallback, uint32_t *out,
-		    struct err *err)
-{
-	char text[32];
-	*out = fallback;
-	if (json_get_text(body, key, text, sizeof text, err) < 0)
-		return -1;
-	if (!text[0] && !json_object_get(body, key))
-		return 0;
-	for (*out = 0; words[*out]; ++*out)
-		if (strcmp(words[*out], text) == 0)
-			return 0;
-	const char *near = text_nearest(text, words);
-	if (near)
-		return err_set(err, ERR_INVALID, "%s: unknown value; did you mean '%s'?", key, near);
-	return err_set(err, ERR_INVALID, "%s: expected %s%s%s%s%s", key, words[0], words[1] ? " or " : "",
-		       words[1] ? words[1] : "", words[1] && words[2] ? " or " : "",
-		       words[1] && words[2] ? words[2] : "");
+			 pool_name(r->no_shells), "taps", tap ? pool_name(r->no_taps) : "", "args", r->args);
 }
 
 static int get_u32(const json_t *body, const char *key, long long min, long long max, long long fallback, uint32_t *out,
@@ -65,15 +45,16 @@ static int get_u32(const json_t *body, const char *key, long long min, long long
 
 /* --- how an instance starts ---------------------------------------------------------------------------------------- */
 
-static int decode_start(const json_t *body, struct app_record *r, struct err *err)
+/* `foreign`: of a unikernel made elsewhere, for which other things go without saying. */
+static int decode_start(const json_t *body, bool foreign, struct app_record *r, struct err *err)
 {
 	static const char *const starts[] = { "restore", "boot", NULL };
 	static const char *const pools[] = { "pool", "none", NULL };
 	const json_t *mode = json_object_get(body, "mode");
 
-	if (get_word(body, "start", starts, 0, &r->boot, err) < 0 ||
-	    get_word(body, "shells", pools, 0, &r->no_shells, err) < 0 ||
-	    get_word(body, "taps", pools, 0, &r->no_taps, err) < 0)
+	if (json_get_word(body, "start", starts, foreign, &r->boot, err) < 0 ||
+	    json_get_word(body, "shells", pools, foreign, &r->no_shells, err) < 0 ||
+	    json_get_word(body, "taps", pools, 0, &r->no_taps, err) < 0)
 		return -1;
 	if (r->boot && r->lifetime == LIFETIME_REQUEST && mode && !r->discard)
 		return err_set(err, ERR_INVALID,
@@ -84,21 +65,22 @@ static int decode_start(const json_t *body, struct app_record *r, struct err *er
 	return 0;
 }
 
-static int decode_words(const json_t *body, struct app_record *r, struct err *err)
+static int decode_words(const json_t *body, bool foreign, struct app_record *r, struct err *err)
 {
 	static const char *const lifetimes[] = { "class", "user", "request", NULL };
 	static const char *const modes[] = { "reset", "discard", NULL };
 	static const char *const transports[] = { "channel", "tap", NULL };
 	uint32_t lifetime;
 
-	if (get_word(body, "lifetime", lifetimes, 2, &lifetime, err) < 0 ||
-	    get_word(body, "mode", modes, 0, &r->discard, err) < 0 ||
-	    get_word(body, "transport", transports, 0, &r->transport, err) < 0)
+	if (json_get_word(body, "lifetime", lifetimes, 2, &lifetime, err) < 0 ||
+	    json_get_word(body, "mode", modes, 0, &r->discard, err) < 0 ||
+	    json_get_word(body, "transport", transports, foreign ? TRANSPORT_TAP : TRANSPORT_CHANNEL, &r->transport,
+			  err) < 0)
 		return -1;
 	r->lifetime = LIFETIME_CLASS + lifetime;
 	if (r->lifetime != LIFETIME_REQUEST && json_object_get(body, "mode"))
 		return err_set(err, ERR_INVALID, "mode: only the lifetime `request` has modes");
-	return decode_start(body, r, err);
+	return decode_start(body, foreign, r, err);
 }
 
 /* --- the network --------------------------------------------------------------------------------------------------- */
@@ -127,6 +109,26 @@ static int decode_network(struct vmmd *v, const json_t *body, struct app_record 
 	return sinks_check(&v->config, r->sinks, err);
 }
 
+/* --- unikernels made elsewhere ------------------------------------------------------------------------------------- */
+
+static int decode_foreign(const json_t *body, struct app_record *r, struct err *err)
+{
+	if (r->transport != TRANSPORT_TAP)
+		return err_set(err, ERR_INVALID,
+			       "transport: a unikernel of kind solo5-hvt can only be reached by its `tap`");
+	if (!r->boot)
+		return err_set(err, ERR_INVALID,
+			       "start: a unikernel of kind solo5-hvt has no snapshot: each instance is a `boot`");
+	if (!r->no_shells)
+		return err_set(err, ERR_INVALID,
+			       "shells: a unikernel of kind solo5-hvt does not run in a shell made ahead: `none`");
+	if (json_get_text(body, "args", r->args, sizeof r->args, err) < 0)
+		return -1;
+	if (!json_object_get(body, "args"))
+		snprintf(r->args, sizeof r->args, "%s", FOREIGN_ARGS);
+	return foreign_args_check(r->args, err);
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------------------ */
 
 static int decode_numbers(const json_t *body, struct app_record *r, struct err *err)
@@ -152,7 +154,13 @@ int app_settings_decode(struct vmmd *v, const json_t *body, struct app_record *r
 			       "login, logout, v1, livez, readyz, metrics are taken");
 	if (!name_valid(r->image))
 		return err_set(err, ERR_INVALID, "image: not the name of an image");
-	if (decode_words(body, r, err) < 0 || decode_numbers(body, r, err) < 0)
+	const struct image *image = image_find(v, r->image);
+	bool foreign = image && image->r.kind != IMAGE_PPCE;
+	if (decode_words(body, foreign, r, err) < 0 || decode_numbers(body, r, err) < 0)
 		return -1;
+	if (foreign && decode_foreign(body, r, err) < 0)
+		return -1;
+	if (!foreign && json_object_get(body, "args"))
+		return err_set(err, ERR_INVALID, "args: only unikernels of kind solo5-hvt take arguments");
 	return decode_network(v, body, r, err);
 }

@@ -52,7 +52,8 @@ void app_describe(struct vmmd *v, const struct app *a, struct routing_message *m
 	m->max_age_s = a->r.max_age_s;
 	/* A pristine instance is only as fresh as its snapshot: it goes when that is booted anew. */
 	uint32_t reboot_s = v->config.vmmd.reboot_s;
-	if (a->r.lifetime == LIFETIME_REQUEST && reboot_s && (!m->max_age_s || m->max_age_s > reboot_s))
+	if (a->image->r.kind == IMAGE_PPCE && a->r.lifetime == LIFETIME_REQUEST && reboot_s &&
+	    (!m->max_age_s || m->max_age_s > reboot_s))
 		m->max_age_s = reboot_s;
 	m->max_requests = a->r.max_requests;
 	m->deadline_ms = a->r.deadline_ms ? a->r.deadline_ms : v->config.proxy.request_ms;
@@ -92,6 +93,8 @@ static int load_one(void *ctx, const struct app_record *r, struct err *err)
 	if (!image)
 		return err_set(err, ERR_INTERNAL, "the database: app %s names image %s, which is not there", r->name,
 			       r->image);
+	if (image->r.kind != IMAGE_PPCE && r->transport != TRANSPORT_TAP)
+		return err_set(err, ERR_INTERNAL, "the database: the row of app %s is damaged", r->name);
 	if (v->apps.count >= APPS_MAX)
 		return err_set(err, ERR_INTERNAL, "the database: more than %d apps", APPS_MAX);
 	return insert(v, r, image) ? 0 : err_set(err, ERR_INTERNAL, "out of memory");
@@ -109,7 +112,7 @@ static bool same_settings(const struct app_record *a, const struct app_record *b
 	       a->max_instances == b->max_instances && a->idle_s == b->idle_s && a->max_age_s == b->max_age_s &&
 	       a->max_requests == b->max_requests && a->deadline_ms == b->deadline_ms && a->transport == b->transport &&
 	       a->port == b->port && a->boot == b->boot && a->no_shells == b->no_shells && a->no_taps == b->no_taps &&
-	       strcmp(a->sinks, b->sinks) == 0;
+	       strcmp(a->sinks, b->sinks) == 0 && strcmp(a->args, b->args) == 0;
 }
 
 int app_add(struct vmmd *v, const struct app_record *r, struct app **out, bool *same, struct err *err)
@@ -125,6 +128,9 @@ int app_add(struct vmmd *v, const struct app_record *r, struct app **out, bool *
 		return err_set(err, ERR_CONFLICT, "app %s exists with other settings: remove it first", r->name);
 	if (!image)
 		return err_set(err, ERR_NOT_FOUND, "there is no image %s: add it first", r->image);
+	char program[FOREIGN_PATH_SIZE];
+	if (image->r.kind != IMAGE_PPCE && foreign_program(v, program, err) < 0)
+		return -1;
 	if (r->transport == TRANSPORT_TAP && !image->r.network)
 		return err_set(err, ERR_INVALID,
 			       "transport: image %s was built without a network stack, which a tap needs: build it "

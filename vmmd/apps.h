@@ -14,6 +14,7 @@
 #include <ppce/routing.h>
 #include "lib/err.h"
 #include "vmmd/applog.h"
+#include "vmmd/foreign.h"
 
 #define APPS_MAX 256
 #define APP_INSTANCES_MAX 4096
@@ -32,10 +33,11 @@ struct app_record { /* what the database keeps */
 	uint32_t deadline_ms;			  /* 0: proxy.request_ms of the configuration */
 	uint32_t transport;			  /* enum app_transport */
 	uint32_t port;				  /* transport tap: where it serves; else 0 */
-	uint32_t boot;		    /* 1: every instance boots the image anew; 0: it is restored from the snapshot */
-	uint32_t no_shells;	    /* 1: never in a shell made ahead */
-	uint32_t no_taps;	    /* 1: never with a tap made ahead */
-	char sinks[NET_SINKS_SIZE]; /* "a,b" of the configuration; transport tap */
+	uint32_t boot;		      /* 1: every instance boots the image anew; 0: it is restored from the snapshot */
+	uint32_t no_shells;	      /* 1: never in a shell made ahead */
+	uint32_t no_taps;	      /* 1: never with a tap made ahead */
+	char sinks[NET_SINKS_SIZE];   /* "a,b" of the configuration; transport tap */
+	char args[FOREIGN_ARGS_SIZE]; /* of a foreign unikernel; else empty */
 };
 
 struct app {

@@ -10,6 +10,7 @@
 
 #include <ppce/limits.h>
 #include "lib/err.h"
+#include "vmmd/solo5.h"
 
 struct vmmd;
 struct boot;
@@ -19,7 +20,8 @@ struct boot_result {
 	char name[PPCE_NAME_SIZE];
 	char queries[PPCE_QUERIES_SIZE]; /* of the manifest: names joined by commas, checked */
 	uint32_t memory_mib, request_kib, response_kib, boot_us;
-	uint32_t network; /* 0, 1 */
+	char device[SOLO5_DEVICE_SIZE]; /* of a foreign image, which was read and not booted */
+	uint32_t network;		/* 0, 1 */
 };
 
 /* Exactly one of result and err is non-NULL. */

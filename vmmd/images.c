@@ -10,6 +10,7 @@
 #include "lib/names.h"
 #include "lib/sock.h"
 #include "vmmd/boot.h"
+#include "vmmd/foreign.h"
 #include "vmmd/state.h"
 #include "vmmd/store.h"
 #include "vmmd/vmmd.h"
@@ -35,6 +36,11 @@ const char *image_state_name(enum image_state state)
 {
 	static const char *const names[] = { "cold", "loading", "booting", "ready", "failed" };
 	return names[state];
+}
+
+const char *image_kind_name(uint32_t kind)
+{
+	return kind == IMAGE_SOLO5_HVT ? "solo5-hvt" : "ppce";
 }
 
 uint64_t image_snapshot_kib(const struct image *image)
@@ -129,6 +135,15 @@ static void rebooted(void *ctx, const struct boot_result *result, const struct e
 	images_boot_all(v);
 }
 
+/* A foreign image is read again, which is done at once. */
+static void reread(struct reload *l)
+{
+	struct boot_result result;
+	struct err err;
+	int rc = foreign_load(l->job.fd, l->image->r.memory_mib, &result, &err);
+	rebooted(l, rc < 0 ? NULL : &result, rc < 0 ? &err : NULL);
+}
+
 static void reloaded(struct store_job *job)
 {
 	struct reload *l = job->ctx;
@@ -137,6 +152,10 @@ static void reloaded(struct store_job *job)
 
 	if (!i || l->v->ending) {
 		reload_free(l);
+		return;
+	}
+	if (!job->failed && i->r.kind != IMAGE_PPCE) {
+		reread(l);
 		return;
 	}
 	if (job->failed)
@@ -214,7 +233,7 @@ static void refresh(uv_timer_t *timer)
 		if (i->loading)
 			return;
 	TAILQ_FOREACH (i, &v->images.list, link) {
-		if (i->state != IMAGE_READY || now - i->booted_ns < period)
+		if (i->r.kind != IMAGE_PPCE || i->state != IMAGE_READY || now - i->booted_ns < period)
 			continue;
 		i->booted_ns = now;
 		if (reload(v, i, &err) < 0)
@@ -340,8 +359,7 @@ struct image_add {
 	struct boot *boot;
 	image_added_fn *done;
 	void *ctx;
-	char name[PPCE_NAME_SIZE];
-	char label[PPCE_LABEL_SIZE];
+	struct image_wish wish;
 };
 
 static void add_end(struct image_add *a, struct image *i, enum image_outcome outcome, const struct err *err)
@@ -355,7 +373,7 @@ static void add_end(struct image_add *a, struct image *i, enum image_outcome out
 
 static void add_fail(struct image_add *a, const struct err *err)
 {
-	log_warn("image %s was not added: %s", a->name, err->text);
+	log_warn("image %s was not added: %s", a->wish.name, err->text);
 	add_end(a, NULL, IMAGE_SAME, err);
 }
 
@@ -388,7 +406,7 @@ static int write_down(struct image_add *a, const struct image_record *r, struct 
 static void install(struct image_add *a, const struct image_record *r, const struct boot_result *result)
 {
 	struct vmmd *v = a->v;
-	struct image *i = image_find(v, a->name);
+	struct image *i = image_find(v, a->wish.name);
 	enum image_outcome outcome = i ? IMAGE_REPLACED : IMAGE_ADDED;
 	char old[PPCE_DIGEST_SIZE] = "";
 	struct err err;
@@ -420,7 +438,10 @@ static void booted(void *ctx, const struct boot_result *result, const struct err
 
 	a->boot = NULL;
 	if (why) {
-		add_fail(a, why);
+		bool foreign = a->wish.kind == IMAGE_PPCE && foreign_likely(a->job.fd);
+		if (foreign)
+			err_set(&err, ERR_INVALID, "this is a Solo5 image: add it with the kind solo5-hvt (--kind)");
+		add_fail(a, foreign ? &err : why);
 		return;
 	}
 	struct image_record r = { .added = clock_unix(),
@@ -428,10 +449,12 @@ static void booted(void *ctx, const struct boot_result *result, const struct err
 				  .memory_mib = result->memory_mib,
 				  .request_kib = result->request_kib,
 				  .response_kib = result->response_kib,
-				  .network = result->network };
-	memcpy(r.name, a->name, sizeof r.name);
+				  .network = result->network,
+				  .kind = a->wish.kind };
+	memcpy(r.name, a->wish.name, sizeof r.name);
 	memcpy(r.digest, a->job.digest, sizeof r.digest);
-	memcpy(r.label, a->label, sizeof r.label);
+	memcpy(r.label, a->wish.label, sizeof r.label);
+	memcpy(r.device, result->device, sizeof r.device);
 	memcpy(r.manifest_name, result->name, sizeof r.manifest_name);
 	memcpy(r.queries, result->queries, sizeof r.queries);
 	if (write_down(a, &r, &err) < 0) {
@@ -448,7 +471,7 @@ static void keep(struct image_add *a, struct image *i)
 {
 	struct err err;
 	struct image_record r = i->r;
-	memcpy(r.label, a->label, sizeof r.label);
+	memcpy(r.label, a->wish.label, sizeof r.label);
 	if (strcmp(r.label, i->r.label) != 0) {
 		if (state_put_image(a->v->state, &r, &err) < 0) {
 			add_fail(a, &err);
@@ -461,10 +484,26 @@ static void keep(struct image_add *a, struct image *i)
 	add_end(a, i, IMAGE_SAME, NULL);
 }
 
+/* The same content, run the same way? */
+static bool unchanged(const struct image_add *a, const struct image *i)
+{
+	return i->state == IMAGE_READY && strcmp(i->r.digest, a->job.digest) == 0 && i->r.kind == a->wish.kind &&
+	       (i->r.kind == IMAGE_PPCE || i->r.memory_mib == a->wish.memory_mib);
+}
+
+/* A foreign image is only read. */
+static void add_foreign(struct image_add *a)
+{
+	struct boot_result result;
+	struct err err;
+	int rc = foreign_load(a->job.fd, a->wish.memory_mib, &result, &err);
+	booted(a, rc < 0 ? NULL : &result, rc < 0 ? &err : NULL);
+}
+
 static void imported(struct store_job *job)
 {
 	struct image_add *a = job->ctx;
-	struct image *i = image_find(a->v, a->name);
+	struct image *i = image_find(a->v, a->wish.name);
 	struct err err;
 
 	if (a->v->ending && !job->failed) {
@@ -476,25 +515,36 @@ static void imported(struct store_job *job)
 		add_fail(a, &err);
 		return;
 	}
-	if (i && i->state == IMAGE_READY && strcmp(i->r.digest, job->digest) == 0) {
+	if (i && unchanged(a, i)) {
 		keep(a, i);
 		return;
 	}
-	if (!i && a->v->images.count >= IMAGES_MAX)
+	if (!i && a->v->images.count >= IMAGES_MAX) {
 		err_set(&err, ERR_FULL, "there are %d images already, which is the limit", IMAGES_MAX);
-	else
-		a->boot = boot_start(a->v, a->name, job->fd, booted, a, &err);
+	} else if (a->wish.kind != IMAGE_PPCE) {
+		add_foreign(a);
+		return;
+	} else {
+		a->boot = boot_start(a->v, a->wish.name, job->fd, booted, a, &err);
+	}
 	if (!a->boot)
 		add_fail(a, &err);
 }
 
-int image_add(struct vmmd *v, const char *name, const char *path, const char *label, image_added_fn *done, void *ctx,
-	      struct err *err)
+int image_add(struct vmmd *v, const struct image_wish *wish, image_added_fn *done, void *ctx, struct err *err)
 {
 	struct image_add *a;
+	char program[FOREIGN_PATH_SIZE];
+	if (wish->kind != IMAGE_PPCE && foreign_program(v, program, err) < 0)
+		return -1;
+	const struct image *old = image_find(v, wish->name);
+	if (old && old->r.kind != wish->kind)
+		return err_set(err, ERR_CONFLICT,
+			       "image %s is of kind %s, and its apps are made for that: remove it first", wish->name,
+			       image_kind_name(old->r.kind));
 	LIST_FOREACH (a, &v->images.adds, link)
-		if (strcmp(a->name, name) == 0)
-			return err_set(err, ERR_CONFLICT, "image %s is being added already", name);
+		if (strcmp(a->wish.name, wish->name) == 0)
+			return err_set(err, ERR_CONFLICT, "image %s is being added already", wish->name);
 	if (v->images.nadds >= IMAGES_ADDS_MAX)
 		return err_set(err, ERR_UNAVAILABLE, "%d images are being added; try again", IMAGES_ADDS_MAX);
 	a = calloc(1, sizeof *a);
@@ -504,9 +554,8 @@ int image_add(struct vmmd *v, const char *name, const char *path, const char *la
 	a->done = done;
 	a->ctx = ctx;
 	a->job.ctx = a;
-	snprintf(a->name, sizeof a->name, "%s", name);
-	snprintf(a->label, sizeof a->label, "%s", label);
-	if (store_import(v, &a->job, path, imported, err) < 0) {
+	a->wish = *wish;
+	if (store_import(v, &a->job, wish->path, imported, err) < 0) {
 		free(a);
 		return -1;
 	}

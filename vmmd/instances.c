@@ -124,6 +124,13 @@ static void tell_started(struct instance *i, const struct err *err)
 		fn(i->started_ctx, i, err);
 }
 
+void instance_running(struct instance *i)
+{
+	i->state = INSTANCE_RUNNING;
+	tender_deadline(i->tender, 0, NULL);
+	tell_started(i, NULL);
+}
+
 /* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
 static const char *loggable(const struct instance *i, const char *text)
 {
@@ -183,11 +190,9 @@ static void on_message(struct tender *t, const struct control_message *m)
 	case CONTROL_BOUND:
 		if (i->state != INSTANCE_BINDING)
 			break;
-		i->state = INSTANCE_RUNNING;
 		i->bind_us = m->bind_us;
 		histogram_add(&t->v->metrics.bind, m->bind_us);
-		tender_deadline(t, 0, NULL);
-		tell_started(i, NULL);
+		instance_running(i);
 		return;
 	case CONTROL_LOG:
 		take_log(i, m);
@@ -227,6 +232,7 @@ void instance_forget(struct vmmd *v, struct instance *i)
 	sock_close(&i->held);
 	attach_release(v, i);
 	network_release(v, i);
+	foreign_release(i);
 	free(i->net);
 	free(i);
 	app_release(app);
@@ -259,8 +265,11 @@ const struct tender_owner instance_owner = { on_message, on_ended };
 static void sweep_one(struct instance *i, uint64_t now, bool alone)
 {
 	const struct app_record *r = &i->app->r;
+	if (i->state == INSTANCE_WAITING)
+		return;
 	uint64_t used = i->tender->stats->last_used_ns;
 
+	tender_tick(i->tender);
 	if (i->state != INSTANCE_RUNNING)
 		return;
 	if (used < i->started_ns || used > now) /* not used yet, or nonsense */

@@ -24,6 +24,7 @@ struct tender;
 struct instance;
 struct pool;
 struct instance_net;
+struct foreign;
 
 enum instance_state {
 	INSTANCE_WAITING, /* for its tap: the tender has no order, the proxy has not heard of it */
@@ -51,8 +52,10 @@ struct instance {
 	struct tender *tender;
 	struct pool *pool;	  /* of its wish, for as long as it is wanted there */
 	struct instance_net *net; /* vmmd/network.h; NULL without a tap */
+	struct foreign *foreign;  /* vmmd/foreign.h; one of a foreign unikernel that starts, else NULL */
 	enum instance_state state;
 	bool from_shell;
+	bool external;			       /* a unikernel made elsewhere: it has no channel and no statistics */
 	bool announced;			       /* to the proxy, or held for one */
 	struct route_question asked;	       /* answered when it is announced or has failed */
 	uint32_t slot;			       /* of the taint table; TAINT_NONE: the instance has no store */
@@ -93,11 +96,16 @@ const char *instance_state_name(enum instance_state state);
 /* A new channel for an instance whose old one went with a proxy. Returns the proxy's end, or -1. */
 int instance_rechannel(struct instance *i);
 
-/* Between starts.c and instances.c. */
+/* Between starts.c, foreign.c and instances.c. */
 extern const struct tender_owner instance_owner;
 void instance_insert(struct vmmd *v, struct instance *i);
 /* The proxy's end is non-blocking and comes first. */
 int instance_make_channel(int pair[2], struct err *err);
+/* Tells the proxy. Takes over its end of the channel (-1: it has none). */
+void instance_announce(struct vmmd *v, struct instance *i, int channel);
+void instance_running(struct instance *i); /* tells whoever waits for it */
+/* Tells whoever waits for it, and ends what there is of it. */
+void instance_give_up(struct vmmd *v, struct instance *i, const struct err *err);
 /* It was never announced: whoever waits for it is told. */
 void instance_failed(struct vmmd *v, struct instance *i, const struct err *err);
 /* Its process is gone, or there never was one: told to whoever waits for that, gives back what it has, frees it. */

@@ -165,7 +165,8 @@ static void take_out(struct vmmd *v, struct instance *i)
 /* Did it die at once, so that another would too? One that was stopped before anybody used it is taken for such a one. */
 static bool died_at_once(const struct instance *i, bool was_starting)
 {
-	bool used = i->tender && i->tender->stats->last_used_ns != 0;
+	/* Only the proxy knows of a unikernel made elsewhere whether it was used: one that was started was. */
+	bool used = i->external ? !was_starting : i->tender && i->tender->stats->last_used_ns != 0;
 	if (was_starting && !used)
 		return true;
 	return clock_ns() - i->started_ns < EARLY_NS && (!used || i->tender->failed);

@@ -74,10 +74,10 @@ static void events_get(struct rest_call *call)
 
 /* --- the table ------------------------------------------------------------------------------------------------------ */
 
-static const char *const image_keys[] = { "name!", "path!", "label", NULL };
+static const char *const image_keys[] = { "name!", "path!", "label", "kind", "memory_mib", NULL };
 static const char *const app_keys[] = { "name!", "image!",  "lifetime!",    "transport",   "mode", "max_instances",
 					"idle",	 "max_age", "max_requests", "deadline_ms", "port", "sinks",
-					"start", "shells",  "taps",	    NULL };
+					"start", "shells",  "taps",	    "args",	   NULL };
 static const char *const instance_keys[] = { "app!", "label", "owner", NULL };
 static const char *const pool_keys[] = { "shells", "app", "label", "owner", "warm", NULL };
 

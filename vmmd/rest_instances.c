@@ -43,14 +43,24 @@ static void add_network(json_t *j, const struct instance *i)
 	json_object_set_new(j, "tap_from_pool", net && net->ipv4 ? json_boolean(net->from_pool) : json_null());
 }
 
+static const char *backend_name(const struct vmmd *v, const struct instance *i)
+{
+	return i->external ? "solo5-hvt" : v->tenders.kvm ? "kvm" : "process";
+}
+
+static const char *isolation_name(const struct vmmd *v, const struct instance *i)
+{
+	return i->external ? "solo5-hvt" : v->tenders.kvm ? "vm" : "process";
+}
+
 static json_t *instance_json(struct vmmd *v, const struct instance *i)
 {
 	uint64_t now = clock_ns();
-	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "uuid", i->uuid, "app",
-			      i->app->r.name, "image", i->app->r.image, "digest", i->digest, "label", i->label, "owner",
-			      i->owner, "lifetime", app_lifetime_name(i->app->r.lifetime), "state",
-			      instance_state_name(i->state), "backend", v->tenders.kvm ? "kvm" : "process", "isolation",
-			      v->tenders.kvm ? "vm" : "process");
+	json_t *j =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "uuid", i->uuid, "app", i->app->r.name,
+			  "image", i->app->r.image, "digest", i->digest, "label", i->label, "owner", i->owner,
+			  "lifetime", app_lifetime_name(i->app->r.lifetime), "state", instance_state_name(i->state),
+			  "backend", backend_name(v, i), "isolation", isolation_name(v, i));
 	if (!j)
 		return NULL;
 	set_number(j, "pid", (uint64_t)i->tender->pid);
@@ -62,7 +72,8 @@ static json_t *instance_json(struct vmmd *v, const struct instance *i)
 	json_object_set_new(j, "start", json_string(app_start_name(i->app->r.boot)));
 	json_object_set_new(j, "keep", json_boolean(i->pool != NULL));
 	add_network(j, i);
-	add_stats(j, i, now);
+	if (!i->external) /* else only the proxy sees its requests */
+		add_stats(j, i, now);
 	return j;
 }
 

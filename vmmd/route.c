@@ -175,6 +175,7 @@ void route_instance(struct vmmd *v, struct instance *i, int channel)
 		.create_us = i->create_us,
 		.bind_us = i->bind_us,
 		.from_shell = i->from_shell,
+		.foreign = i->external,
 		.keep = i->pool != NULL,
 		.ipv4 = i->net ? i->net->ipv4 : 0,
 		.port = i->net ? i->app->r.port : 0,
@@ -343,9 +344,9 @@ static void synchronise(struct vmmd *v)
 	INSTANCE_FOREACH (v, i) {
 		if (!i->announced)
 			continue;
-		int fd = i->held >= 0 ? i->held : instance_rechannel(i);
+		int fd = i->held >= 0 || i->external ? i->held : instance_rechannel(i);
 		i->held = -1;
-		if (fd >= 0 && i->state != INSTANCE_ENDING)
+		if ((fd >= 0 || i->external) && i->state != INSTANCE_ENDING)
 			route_instance(v, i, fd);
 		else
 			sock_close(&fd);

@@ -33,6 +33,7 @@ static struct instance *prepare(struct vmmd *v, struct app *app, const struct in
 	i->app = app;
 	i->held = -1;
 	i->slot = TAINT_NONE;
+	i->external = app->image->r.kind != IMAGE_PPCE;
 	i->pool = wish->pool;
 	i->asked = (struct route_question){ .id = wish->id, .generation = v->route.generation };
 	i->started = wish->started;
@@ -138,7 +139,7 @@ static int hand_over(struct vmmd *v, struct instance *i, struct parts *p, struct
 	return take_and_order(v, i, p, err);
 }
 
-static void announce(struct vmmd *v, struct instance *i, int channel)
+void instance_announce(struct vmmd *v, struct instance *i, int channel)
 {
 	char address[40] = "";
 	if (i->net)
@@ -166,7 +167,7 @@ static int begin(struct vmmd *v, struct instance *i, const struct network_tap *t
 	sock_close(&p.store);
 	sock_close(&p.memory);
 	if (rc == 0)
-		announce(v, i, pair[0]);
+		instance_announce(v, i, pair[0]);
 	else
 		sock_close(&pair[0]);
 	return rc;
@@ -175,7 +176,7 @@ static int begin(struct vmmd *v, struct instance *i, const struct network_tap *t
 /* --- with a tap ---------------------------------------------------------------------------------------------------- */
 
 /* Nobody is kept waiting until the process is gone. */
-static void give_up(struct vmmd *v, struct instance *i, const struct err *err)
+void instance_give_up(struct vmmd *v, struct instance *i, const struct err *err)
 {
 	instance_failed(v, i, err);
 	if (i->tender) {
@@ -195,9 +196,9 @@ static void on_tap(struct instance *i, const struct network_tap *tap, const stru
 
 	if (i->state == INSTANCE_WAITING) { /* else it was stopped, and its process is not reaped yet */
 		if (!tap)
-			give_up(v, i, refused);
+			instance_give_up(v, i, refused);
 		else if (begin(v, i, tap, &err) < 0)
-			give_up(v, i, &err);
+			instance_give_up(v, i, &err);
 		else
 			histogram_add(&v->metrics.need, (clock_ns() - i->started_ns) / 1000);
 	}
@@ -224,6 +225,13 @@ static int wait_for_tap(struct vmmd *v, struct instance *i, struct err *err)
 
 /* --- the start ----------------------------------------------------------------------------------------------------- */
 
+static int start_kind(struct vmmd *v, struct instance *i, struct err *err)
+{
+	if (i->external)
+		return foreign_start(v, i, err);
+	return has_tap(i->app) ? wait_for_tap(v, i, err) : begin(v, i, NULL, err);
+}
+
 struct instance *instance_start(struct vmmd *v, struct app *app, const struct instance_wish *wish, struct err *err)
 {
 	struct instance *i = prepare(v, app, wish);
@@ -232,7 +240,7 @@ struct instance *instance_start(struct vmmd *v, struct app *app, const struct in
 		return NULL;
 	}
 	instance_insert(v, i);
-	if ((has_tap(app) ? wait_for_tap(v, i, err) : begin(v, i, NULL, err)) == 0)
+	if (start_kind(v, i, err) == 0)
 		return i;
 	app->nliving--;
 	instance_forget(v, i);

@@ -17,13 +17,14 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS images (name TEXT PRIMARY KEY, digest TEXT NOT NULL, label TEXT NOT NULL,"
 	" added INTEGER NOT NULL, bytes INTEGER NOT NULL, manifest_name TEXT NOT NULL, memory_mib INTEGER NOT NULL,"
 	" request_kib INTEGER NOT NULL, response_kib INTEGER NOT NULL, queries TEXT NOT NULL DEFAULT '',"
-	" network INTEGER NOT NULL DEFAULT 0) STRICT;"
+	" network INTEGER NOT NULL DEFAULT 0, kind INTEGER NOT NULL DEFAULT 0, device TEXT NOT NULL DEFAULT '')"
+	" STRICT;"
 	"CREATE TABLE IF NOT EXISTS apps (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images (name),"
 	" lifetime INTEGER NOT NULL, discard INTEGER NOT NULL, max_instances INTEGER NOT NULL, idle_s INTEGER NOT NULL,"
 	" max_age_s INTEGER NOT NULL, max_requests INTEGER NOT NULL, deadline_ms INTEGER NOT NULL,"
 	" transport INTEGER NOT NULL DEFAULT 0, port INTEGER NOT NULL DEFAULT 0, sinks TEXT NOT NULL DEFAULT '',"
-	" boot INTEGER NOT NULL DEFAULT 0, no_shells INTEGER NOT NULL DEFAULT 0, no_taps INTEGER NOT NULL DEFAULT 0)"
-	" STRICT;"
+	" boot INTEGER NOT NULL DEFAULT 0, no_shells INTEGER NOT NULL DEFAULT 0, no_taps INTEGER NOT NULL DEFAULT 0,"
+	" args TEXT NOT NULL DEFAULT '') STRICT;"
 	"CREATE TABLE IF NOT EXISTS pools (app TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,"
 	" label TEXT NOT NULL, owner TEXT NOT NULL, warm INTEGER NOT NULL, PRIMARY KEY (app, label, owner)) STRICT;"
 	"PRAGMA user_version = 3;";
@@ -34,6 +35,9 @@ static const char upgrade_1[] = "ALTER TABLE images ADD COLUMN queries TEXT NOT 
 /* Version 2 knew no networks and no pools: its apps go on over channels, and whether an image can use a network is seen
  * when it is booted after the start. */
 static const char upgrade_2[] = "ALTER TABLE images ADD COLUMN network INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE images ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE images ADD COLUMN device TEXT NOT NULL DEFAULT '';"
+				"ALTER TABLE apps ADD COLUMN args TEXT NOT NULL DEFAULT '';"
 				"ALTER TABLE apps ADD COLUMN transport INTEGER NOT NULL DEFAULT 0;"
 				"ALTER TABLE apps ADD COLUMN port INTEGER NOT NULL DEFAULT 0;"
 				"ALTER TABLE apps ADD COLUMN sinks TEXT NOT NULL DEFAULT '';"
@@ -154,7 +158,9 @@ static bool read_image(sqlite3_stmt *q, struct image_record *r)
 	       get_number(q, 7, 1, PPCE_REQUEST_BYTES_MAX / 1024, &r->request_kib) &&
 	       get_number(q, 8, 1, PPCE_RESPONSE_BYTES_MAX / 1024, &r->response_kib) &&
 	       get_text(q, 9, r->queries, sizeof r->queries) && queries_valid(r->queries) &&
-	       get_number(q, 10, 0, 1, &r->network);
+	       get_number(q, 10, 0, 1, &r->network) && get_number(q, 11, IMAGE_PPCE, IMAGE_SOLO5_HVT, &r->kind) &&
+	       get_text(q, 12, r->device, sizeof r->device) &&
+	       (r->kind == IMAGE_PPCE ? !r->device[0] : solo5_device_valid(r->device));
 }
 
 static bool read_app(sqlite3_stmt *q, struct app_record *r)
@@ -169,7 +175,8 @@ static bool read_app(sqlite3_stmt *q, struct app_record *r)
 	       get_number(q, 9, TRANSPORT_CHANNEL, TRANSPORT_TAP, &r->transport) &&
 	       get_number(q, 10, 0, 65535, &r->port) && (r->port != 0) == (r->transport == TRANSPORT_TAP) &&
 	       get_text(q, 11, r->sinks, sizeof r->sinks) && get_number(q, 12, 0, 1, &r->boot) &&
-	       get_number(q, 13, 0, 1, &r->no_shells) && get_number(q, 14, 0, 1, &r->no_taps);
+	       get_number(q, 13, 0, 1, &r->no_shells) && get_number(q, 14, 0, 1, &r->no_taps) &&
+	       get_text(q, 15, r->args, sizeof r->args) && foreign_args_check(r->args, NULL) == 0;
 }
 
 static bool read_pool(sqlite3_stmt *q, struct pool_record *r)
@@ -214,7 +221,7 @@ int state_images(struct state *s, state_image_fn *fn, void *ctx, struct err *err
 	struct image_call call = { fn, ctx };
 	return each(s,
 		    "SELECT name, digest, label, added, bytes, manifest_name, memory_mib, request_kib, response_kib, "
-		    "queries, network FROM images ORDER BY name",
+		    "queries, network, kind, device FROM images ORDER BY name",
 		    image_row, &call, err);
 }
 
@@ -239,7 +246,7 @@ int state_apps(struct state *s, state_app_fn *fn, void *ctx, struct err *err)
 	return each(
 		s,
 		"SELECT name, image, lifetime, discard, max_instances, idle_s, max_age_s, max_requests, deadline_ms, "
-		"transport, port, sinks, boot, no_shells, no_taps FROM apps ORDER BY name",
+		"transport, port, sinks, boot, no_shells, no_taps, args FROM apps ORDER BY name",
 		app_row, &call, err);
 }
 
@@ -286,12 +293,13 @@ int state_put_image(struct state *s, const struct image_record *r, struct err *e
 	sqlite3_stmt *q = prepare(
 		s,
 		"INSERT INTO images (name, digest, label, added, bytes, manifest_name, memory_mib, request_kib, "
-		"response_kib, queries, network) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+		"response_kib, queries, network, kind, device) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
 		"ON CONFLICT (name) DO UPDATE SET "
 		"digest = excluded.digest, label = excluded.label, added = excluded.added, "
 		"bytes = excluded.bytes, manifest_name = excluded.manifest_name, memory_mib = "
 		"excluded.memory_mib, request_kib = excluded.request_kib, response_kib = "
-		"excluded.response_kib, queries = excluded.queries, network = excluded.network",
+		"excluded.response_kib, queries = excluded.queries, network = excluded.network, kind = excluded.kind, "
+		"device = excluded.device",
 		err);
 	if (!q)
 		return -1;
@@ -306,6 +314,8 @@ int state_put_image(struct state *s, const struct image_record *r, struct err *e
 	sqlite3_bind_int64(q, 9, r->response_kib);
 	sqlite3_bind_text(q, 10, r->queries, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(q, 11, r->network);
+	sqlite3_bind_int64(q, 12, r->kind);
+	sqlite3_bind_text(q, 13, r->device, -1, SQLITE_STATIC);
 	return finish(s, q, err);
 }
 
@@ -313,8 +323,8 @@ int state_put_app(struct state *s, const struct app_record *r, struct err *err)
 {
 	sqlite3_stmt *q = prepare(s,
 				  "INSERT INTO apps (name, image, lifetime, discard, max_instances, idle_s, max_age_s, "
-				  "max_requests, deadline_ms, transport, port, boot, no_shells, no_taps, sinks) "
-				  "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+				  "max_requests, deadline_ms, transport, port, boot, no_shells, no_taps, sinks, args) "
+				  "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 				  err);
 	if (!q)
 		return -1;
@@ -326,6 +336,7 @@ int state_put_app(struct state *s, const struct app_record *r, struct err *err)
 	for (int i = 0; i < 12; i++)
 		sqlite3_bind_int64(q, 3 + i, numbers[i]);
 	sqlite3_bind_text(q, 15, r->sinks, -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, 16, r->args, -1, SQLITE_STATIC);
 	return finish(s, q, err);
 }
 

@@ -2,6 +2,7 @@
 #include "vmmd/tenders.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -18,12 +19,15 @@
 #include "lib/log.h"
 #include "lib/names.h"
 #include "lib/sock.h"
+#include "vmmd/foreign.h"
+#include "vmmd/output.h"
 #include "vmmd/vmmd.h"
 
 #define STATS_BYTES 4096
 #define MESSAGES_A_TURN 32     /* then other sockets get their turn */
 #define MESSAGES_LAST 256      /* read from one that is dead: more than its socket can hold */
 #define MESSAGES_A_SECOND 2000 /* more is a flood. The tender itself limits its guest far below */
+#define COMMAND_BYTES 4096     /* PIPE_BUF: taken whole or not at all */
 #define CLOSE_MS 1000	       /* from a failure or a closed control socket to its end */
 
 static void nobody_message(struct tender *t, const struct control_message *m)
@@ -140,23 +144,29 @@ static void destroy(struct tender *t)
 	uv_close((uv_handle_t *)&t->timer, on_closed);
 	sock_close(&t->pidfd);
 	sock_close(&t->control);
-	munmap((void *)(uintptr_t)t->stats, STATS_BYTES);
+	sock_close(&t->command);
+	if (!t->output)
+		munmap((void *)(uintptr_t)t->stats, STATS_BYTES);
+	free(t->output);
 	t->stats = NULL;
 }
 
 static void set_reason(struct tender *t, const siginfo_t *info)
 {
 	bool exited = info->si_code == CLD_EXITED;
+	const char *who = t->output ? "the unikernel" : "the tender", *last = t->output ? t->output->last : "";
+	const char *colon = *last ? ": " : "";
 	t->failed = !exited || info->si_status != 0;
 	if (t->reason[0])
 		return;
 	if (exited && info->si_status == 0)
 		snprintf(t->reason, sizeof t->reason, "ended");
 	else if (exited)
-		snprintf(t->reason, sizeof t->reason, "the tender ended with exit status %d", info->si_status);
+		snprintf(t->reason, sizeof t->reason, "%s ended with exit status %d%s%s", who, info->si_status, colon,
+			 last);
 	else
-		snprintf(t->reason, sizeof t->reason, "the tender was ended by signal %d (%s)", info->si_status,
-			 strsignal(info->si_status));
+		snprintf(t->reason, sizeof t->reason, "%s was ended by signal %d (%s)%s%s", who, info->si_status,
+			 strsignal(info->si_status), colon, last);
 }
 
 /* Never blocks: libuv has made the descriptor non-blocking, and waitid(2) heeds that. */
@@ -249,9 +259,28 @@ static void take_message(struct tender *t, struct control_message *m)
 	t->owner->message(t, m);
 }
 
+/* One line that a tender of others printed. As above; 0 also when it prints too much: tender_tick() reads on. */
+static int read_line(struct tender *t)
+{
+	struct control_message m = { .type = CONTROL_LOG, .severity = LINE_SEVERITY };
+	int rc = output_line(t->output, t->control, m.reason, sizeof m.reason);
+	if (rc <= 0) {
+		if (rc < 0 || t->output->paused)
+			uv_poll_stop(&t->control_poll); /* the end of its output is not its own */
+		return rc;
+	}
+	clean(&m);
+	output_keep(t->output, m.reason);
+	t->owner->message(t, &m);
+	return 1;
+}
+
 /* Reads one packet. 1: taken, 0: nothing there, -1: the end or a fault, after which nothing is read any more. */
 static int read_message(struct tender *t)
 {
+	if (t->output)
+		return read_line(t);
+
 	struct control_message m;
 	int fds[SOCK_FDS_MAX];
 	ssize_t n = sock_recv_fds(t->control, &m, sizeof m, fds);
@@ -307,6 +336,15 @@ static void on_pid(uv_poll_t *poll, int status, int events)
 	destroy(t);
 }
 
+void tender_tick(struct tender *t)
+{
+	if (!t->output || t->ending)
+		return;
+	if (t->output->paused)
+		uv_poll_start(&t->control_poll, UV_READABLE, on_control);
+	output_resume(t->output);
+}
+
 int tender_send(struct tender *t, const struct control_message *m, const int *fds, size_t nfds, struct err *err)
 {
 	if (!t->ending && sock_send_fds(t->control, m, sizeof *m, fds, nfds) == 0)
@@ -335,17 +373,25 @@ static int make_stats(const volatile struct tender_stats **out, struct err *err)
 	return fd;
 }
 
-static int run(struct tender *t, int control, int stats, struct err *err)
+struct start { /* descriptor numbers in the new process */
+	char **argv;
+	struct {
+		int ours, theirs;
+	} fd[4];
+	unsigned nfds;
+};
+
+static int run(struct tender *t, const struct start *s, struct err *err)
 {
 	static char *const no_environment[] = { NULL };
 	struct tenders *ts = &t->v->tenders;
 	posix_spawn_file_actions_t actions;
 
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, control, TENDER_CONTROL_FD);
-	posix_spawn_file_actions_adddup2(&actions, stats, TENDER_STATS_FD);
+	for (unsigned i = 0; i < s->nfds; i++)
+		posix_spawn_file_actions_adddup2(&actions, s->fd[i].ours, s->fd[i].theirs);
 	uint64_t start = clock_ns();
-	int rc = posix_spawn(&t->pid, ts->path, &actions, &ts->attr, ts->argv, no_environment);
+	int rc = posix_spawn(&t->pid, ts->path, &actions, &ts->attr, s->argv, no_environment);
 	t->spawn_us = (uint32_t)((clock_ns() - start) / 1000);
 	posix_spawn_file_actions_destroy(&actions);
 	errno = rc;
@@ -367,7 +413,10 @@ static int start_process(struct tender *t, struct err *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, ERR_INTERNAL, "socketpair");
 	int stats = make_stats(&t->stats, err);
-	int rc = stats < 0 ? -1 : run(t, pair[1], stats, err);
+	const struct start s = { t->v->tenders.argv,
+				 { { pair[1], TENDER_CONTROL_FD }, { stats, TENDER_STATS_FD } },
+				 2 };
+	int rc = stats < 0 ? -1 : run(t, &s, err);
 	if (rc < 0 && stats >= 0)
 		munmap((void *)(uintptr_t)t->stats, STATS_BYTES);
 	sock_close(&stats);
@@ -380,7 +429,40 @@ static int start_process(struct tender *t, struct err *err)
 	return rc;
 }
 
-struct tender *tender_spawn(struct vmmd *v, const struct tender_owner *owner, void *ctx, struct err *err)
+static int start_launcher(struct tender *t, const char *program, int image, unsigned memory_mib, struct err *err)
+{
+	static const struct tender_stats none;
+	const struct tenders *ts = &t->v->tenders;
+	int command[2] = { -1, -1 }, output[2] = { -1, -1 };
+	char memory[16], path[FOREIGN_PATH_SIZE];
+	static char name[] = "ppce-tender", exec[] = "--exec", mib[] = "--memory";
+	char *argv[] = { name, exec, path, mib, memory, NULL, NULL, NULL, NULL, NULL };
+
+	snprintf(memory, sizeof memory, "%u", memory_mib);
+	snprintf(path, sizeof path, "%s", program);
+	if (ts->uid[0])
+		memcpy(argv + 5, ts->argv + 3, 4 * sizeof *argv);
+	int rc = pipe2(command, O_CLOEXEC) < 0 || pipe2(output, O_CLOEXEC) < 0 ? err_errno(err, ERR_INTERNAL, "pipe")
+									       : 0;
+	const struct start s = { argv, { { command[0], 0 }, { output[1], 1 }, { output[1], 2 }, { image, 3 } }, 4 };
+	if (rc == 0)
+		rc = run(t, &s, err);
+	sock_close(&command[0]);
+	sock_close(&output[1]);
+	t->command = command[1];
+	t->control = output[0];
+	t->stats = &none;
+	if (rc < 0) {
+		sock_close(&t->command);
+		sock_close(&t->control);
+	} else {
+		sock_set_nonblocking(t->control);
+		sock_set_nonblocking(t->command);
+	}
+	return rc;
+}
+
+static struct tender *make(struct vmmd *v, const struct tender_owner *owner, void *ctx, struct err *err)
 {
 	struct tender *t = calloc(1, sizeof *t);
 	if (!t) {
@@ -390,10 +472,13 @@ struct tender *tender_spawn(struct vmmd *v, const struct tender_owner *owner, vo
 	t->v = v;
 	t->owner = owner;
 	t->ctx = ctx;
-	if (start_process(t, err) < 0) {
-		free(t);
-		return NULL;
-	}
+	t->command = -1;
+	return t;
+}
+
+static void watch(struct tender *t)
+{
+	struct vmmd *v = t->v;
 	LIST_INSERT_HEAD(&v->tenders.all, t, link);
 	v->tenders.count++;
 	t->handles = 3;
@@ -403,7 +488,54 @@ struct tender *tender_spawn(struct vmmd *v, const struct tender_owner *owner, vo
 	uv_poll_init(&v->loop, &t->control_poll, t->control);
 	uv_poll_start(&t->pid_poll, UV_READABLE, on_pid);
 	uv_poll_start(&t->control_poll, UV_READABLE, on_control);
-	return t;
+}
+
+struct tender *tender_spawn(struct vmmd *v, const struct tender_owner *owner, void *ctx, struct err *err)
+{
+	struct tender *t = make(v, owner, ctx, err);
+	if (t && start_process(t, err) == 0) {
+		watch(t);
+		return t;
+	}
+	free(t);
+	return NULL;
+}
+
+struct tender *tender_spawn_foreign(struct vmmd *v, const char *program, int image, unsigned memory_mib,
+				    const struct tender_owner *owner, void *ctx, struct err *err)
+{
+	struct tender *t = make(v, owner, ctx, err);
+	if (!t)
+		return NULL;
+	t->output = calloc(1, sizeof *t->output);
+	if (!t->output)
+		err_set(err, ERR_INTERNAL, "out of memory");
+	else if (start_launcher(t, program, image, memory_mib, err) == 0) {
+		watch(t);
+		return t;
+	}
+	free(t->output);
+	free(t);
+	return NULL;
+}
+
+int tender_command(struct tender *t, const char *const *argv, struct err *err)
+{
+	char text[COMMAND_BYTES];
+	size_t len = 0;
+	for (; *argv; argv++) {
+		size_t part = strlen(*argv) + 1;
+		if (part > sizeof text - len)
+			return err_set(err, ERR_INVALID, "a command line of more than %d bytes", COMMAND_BYTES);
+		memcpy(text + len, *argv, part);
+		len += part;
+	}
+	ssize_t n = t->ending ? -1 : write(t->command, text, len);
+	sock_close(&t->command);
+	if (n == (ssize_t)len)
+		return 0;
+	tender_kill(t, "it did not take its command line");
+	return err_set(err, ERR_UNAVAILABLE, "the launcher did not take its command line");
 }
 
 void tender_give(struct tender *t, const struct tender_owner *owner, void *ctx)

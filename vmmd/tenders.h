@@ -6,6 +6,9 @@
  * A tender is not trusted beyond its own instance: a message that is malformed, carries a descriptor or comes too fast
  * ends it, and its texts are made printable before anybody sees them. The statistics page is sealed, so that a tender
  * cannot shrink it under our feet.
+ *
+ * A tender of others (vmmd/foreign.h) is a process like these. It takes a command line once and no messages; what it prints
+ * comes to its owner line by line as CONTROL_LOG; it has no statistics page.
  */
 #ifndef VMMD_TENDERS_H
 #define VMMD_TENDERS_H
@@ -29,6 +32,8 @@ struct tender_owner {
 	void (*ended)(struct tender *t);
 };
 
+struct tender_output;
+
 struct tender {
 	LIST_ENTRY(tender) link;
 	TAILQ_ENTRY(tender) shell_link; /* of the shell pool */
@@ -36,17 +41,19 @@ struct tender {
 	const struct tender_owner *owner;
 	void *ctx; /* the owner's own */
 	pid_t pid;
-	int pidfd, control;
+	int pidfd, control;	      /* of others' tenders: what they print */
+	struct tender_output *output; /* of others' tenders: what was printed of the next line; else NULL */
+	int command;		      /* of others' tenders: takes the command line; else -1 */
 	uv_poll_t pid_poll, control_poll;
 	uv_timer_t timer;
-	unsigned handles; /* not yet closed */
-	const volatile struct tender_stats *stats;
-	uint32_t spawn_us;  /* posix_spawn() as a whole */
-	uint32_t create_us; /* exec to ready, as the tender says; 0 until .ready */
-	bool ready;	    /* CONTROL_SHELL_READY came */
-	bool ending;	    /* killed, or its control socket is closed */
-	bool failed;	    /* ended by itself in any other way than exit status 0 */
-	uint64_t window_ns; /* flood limit: messages since then */
+	unsigned handles;			   /* not yet closed */
+	const volatile struct tender_stats *stats; /* of others' tenders: all 0 */
+	uint32_t spawn_us;			   /* posix_spawn() as a whole */
+	uint32_t create_us;			   /* exec to ready, as the tender says; 0 until .ready */
+	bool ready;				   /* CONTROL_SHELL_READY came */
+	bool ending;				   /* killed, or its control socket is closed */
+	bool failed;				   /* ended by itself in any other way than exit status 0 */
+	uint64_t window_ns;			   /* flood limit: messages since then */
 	unsigned window_messages;
 	const char *deadline_for;      /* what the timer waits for */
 	char reason[PPCE_REASON_SIZE]; /* why it ends; empty until known */
@@ -71,6 +78,13 @@ void tenders_free(struct vmmd *v);
 struct tender *tender_spawn(struct vmmd *v, const struct tender_owner *owner, void *ctx, struct err *err);
 void tender_give(struct tender *t, const struct tender_owner *owner, void *ctx);
 extern const struct tender_owner tender_nobody; /* ignores everything */
+/* Starts the launcher (tender/exec.h) for `program`, which waits for its command line. */
+struct tender *tender_spawn_foreign(struct vmmd *v, const char *program, int image, unsigned memory_mib,
+				    const struct tender_owner *owner, void *ctx, struct err *err);
+/* Once. `argv` ends with NULL. A tender that does not take it is killed. */
+int tender_command(struct tender *t, const char *const *argv, struct err *err);
+/* Once a second: reads on where a tender of others has printed too much. */
+void tender_tick(struct tender *t);
 /* Descriptors stay the caller's. A tender that does not take a message is killed. */
 int tender_send(struct tender *t, const struct control_message *m, const int *fds, size_t nfds, struct err *err);
 /* Kills unless tender_deadline(t, 0, NULL) is called within `ms`; `what` is static text: "the boot". */

@@ -10,6 +10,7 @@
  *   boot.c      one boot of an image                 starts.c     how they start
  *   store.c     image files                          app_settings.c            apps' settings and JSON
  *   state.c     SQLite: what survives a restart      rest_api.c, rest_*.c      the REST interface
+ *   foreign.c, foreign_image.c, solo5.c, output.c   unikernels made elsewhere
  *   attach.c    the store, and the taint table       applog.c     what guests log
  *   network.c   ppce-net and its taps                events.c, metrics.c       what operators see
  *   sinks.c     which sinks an instance may have     pools.c      instances made ahead

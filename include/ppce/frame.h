@@ -17,7 +17,8 @@
  *   proxy -> tender   FRAME_BEGIN      payload: none (and the ticket, as with FRAME_REQUEST). Sent before the first byte
  *                                      of the HTTP request: the tender reads its channel before it hands over frames
  *                     FRAME_END        payload: none; .id of the FRAME_BEGIN. The HTTP answer is there, or given up
- *   tender -> proxy   FRAME_READY      answer to FRAME_END, when the guest may be given the next request
+ *   tender -> proxy   FRAME_READY      answer to FRAME_END: where the guest is reset, it may be given the next request now;
+ *                                      where it is not, FRAME_BEGIN may come without waiting for this
  *                     FRAME_FAILED     as above, from FRAME_BEGIN on
  */
 #ifndef PPCE_FRAME_H

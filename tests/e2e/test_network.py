@@ -34,7 +34,12 @@ def obstacle():
 
 
 @pytest.fixture(scope="module")
-def namespace():
+def database(tmp_path_factory):
+    return health.imported(tmp_path_factory.mktemp("data"))  # may have to fetch a package: not from within the namespace
+
+
+@pytest.fixture(scope="module")
+def namespace(database):
     if why := obstacle():
         pytest.skip(why)
     with Namespace() as n:
@@ -91,14 +96,11 @@ def test_connections_are_reused(net):
     first = net.call(net.ann, "/class/")
     address = instances(net, "class")[0]["address"].split(":")[0]
 
-    def ports():
-        return {line.split()[3] for line in sh("ss", "-Htn", "state", "established", "dst", address).splitlines()}
-
     def own():
         return {line.split()[2] for line in sh("ss", "-Htn", "state", "established", "dst", address).splitlines()}
 
     before = own()
-    assert len(before) == 1 and ports()
+    assert len(before) == 1
     for _ in range(20):
         assert net.call(net.ann, "/class/").instance == first.instance
     assert own() == before
@@ -106,9 +108,8 @@ def test_connections_are_reused(net):
 
 def test_starts_cold_then_warm_or_pristine(net):
     for app, start in (("class", "warm"), ("user", "warm"), ("request", "pristine")):
-        net.call(net.bob, f"/{app}/")
-        answer = net.call(net.bob, f"/{app}/")
-        assert answer.status == 200 and answer.start == start, (app, answer.start)
+        net.call(net.bob, f"/{app}/")  # while this one's instance is reset, another request starts a new one
+        eventually(lambda: net.call(net.bob, f"/{app}/").start == start, 10, (app, start))
 
 
 def test_class_shares_memory_request_does_not(net):
@@ -152,7 +153,7 @@ def test_instances_cannot_be_reached_by_other_users_of_the_machine(net):
     net.call(net.ann, "/class/")
     address = instances(net, "class")[0]["address"].split(":")[0]
     code = f"import socket; socket.create_connection(('{address}', 80), timeout=0.5)"
-    assert "imeout" in sh("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "python3", "-c",
+    assert "imeout" in sh("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable, "-c",
                           f"try:\n {code}\nexcept OSError as e: print(repr(e))")
 
 
@@ -188,9 +189,9 @@ def test_nothing_is_left_of_many_starts_and_stops(net):
 
 
 @pytest.fixture(scope="module")
-def club(namespace, platform_dir, backend, tmp_path_factory):
+def club(namespace, database, platform_dir, backend):
     """The club of examples/health, whose apps have addresses of their own."""
-    c = health.Club(f"{platform_dir}/tap-club-{backend}", health.imported(tmp_path_factory.mktemp("data")), backend=backend,
+    c = health.Club(f"{platform_dir}/tap-club-{backend}", database, backend=backend,
                     config={"network.enabled": "true", "network.subnet": "10.78.0.0/24"})
     certificate = c.sign("stats")
     with c:

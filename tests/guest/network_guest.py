@@ -44,14 +44,14 @@ def make_tap(link=LINK):
 
 
 class NetworkGuest(Tender):
-    def __init__(self, backend, snapshot, reset=RESET_NONE, sinks=SINKS, start=None):
+    def __init__(self, backend, snapshot, reset=RESET_NONE, sinks=SINKS, start=None, store=False):
         super().__init__(backend)
         self.tap = make_tap()
         net = self.tap, control_net(PORT, sinks)
         if start:
-            self.start(start, reset, net=net)
+            self.start(start, reset, store, net)
         else:
-            self.bind(snapshot, reset, net=net)
+            self.bind(snapshot, reset, store, net)
 
     @contextlib.contextmanager
     def request(self, deadline_ms=20000 * SCALE):

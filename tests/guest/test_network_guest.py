@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Guests with a network, against the kernel's TCP: as HTTP servers, and as clients of their sinks."""
+import concurrent.futures
 import os
 import re
 import socket
@@ -11,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from network_guest import IP, LINK, PORT, Echo, NetworkGuest, obstacle, sh, sink  # noqa: E402
+from fake_store import release  # noqa: E402
 from net_daemon import Namespace  # noqa: E402
 from tender import BUILD, RESET_DISCARD, RESET_NONE, RESET_PRISTINE, SCALE, Tender, backends  # noqa: E402
 
@@ -149,6 +151,18 @@ def test_large_bodies_over_a_lossy_link(make):
         pytest.skip(f"this kernel cannot lose frames on purpose: {e}")
     body = os.urandom(60000)
     assert guest.http("/echo", "POST", body)[2] == body
+
+
+def test_a_released_value_says_so(make):
+    """A call to the store in a request that came by HTTP; and the field by which the proxy knows a release."""
+    guest = make("store", store=True)
+    data = release('{"mean":4}')
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        call = pool.submit(guest.store.serve, data)
+        status, fields, body = guest.http("/declassify", headers={"PPCE-Request-Id": "id"})
+        assert call.result(10).ticket["seq"] == guest.ids
+    assert (status, fields["PPCE-Release"], body) == (200, "1", data)
+    assert "PPCE-Release" not in guest.http("/none")[1]
 
 
 @pytest.mark.parametrize("reset", [RESET_NONE, RESET_PRISTINE, RESET_DISCARD], ids=["kept", "pristine", "discard"])

@@ -44,6 +44,7 @@ static const struct {
 	{ "audit:\n  rotate: 9\n", "c.yaml:2: rotate: unknown key" },
 	{ "vmmd:\n  tender_user: -x\n", "c.yaml:2: tender_user: expected" },
 	{ "vmmd:\n  tender_user: a b\n", "c.yaml:2: tender_user: expected" },
+	{ "vmmd:\n  solo5_hvt: solo5-hvt\n", "c.yaml:2: solo5_hvt: expected auto, or the absolute" },
 	{ "vmmd:\n  tender_user: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "c.yaml:2: tender_user: expected" },
 	{ "listen: localhost:80\n", "c.yaml:1: listen: expected a numeric address" },
 	{ "listen: 127.0.0.1\n", "c.yaml:1: listen: expected" },
@@ -137,6 +138,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.vmmd.max_instances, 1024);
 	assert_string_equal(c.vmmd.tender_user, "nobody");
 	assert_false(c.vmmd.labelled_logs);
+	assert_string_equal(c.vmmd.solo5_hvt, "auto");
 	assert_int_equal(c.proxy.connections, 1024);
 	assert_int_equal(c.proxy.queue, 256);
 	assert_int_equal(c.proxy.queue_ms, 5000);
@@ -243,6 +245,7 @@ static void test_example(void **state)
 					    "  max_instances:",
 					    "  tender_user:",
 					    "  labelled_logs:",
+					    "  solo5_hvt:",
 					    "proxy:",
 					    "  connections:",
 					    "  queue:",

@@ -330,7 +330,7 @@ static void test_begin_and_end(void **state)
 			assert_int_equal(read(w->peer, &got, sizeof got), sizeof got);
 			assert_memory_equal(&got, &ticket, sizeof got);
 		}
-		channel_end(&w->channel);
+		channel_end(&w->channel, true);
 		assert_int_equal(read(w->peer, &end, sizeof end), sizeof end);
 		assert_true(frame_valid(&end, true));
 		assert_int_equal(end.type, FRAME_END);
@@ -341,6 +341,34 @@ static void test_begin_and_end(void **state)
 		assert_int_equal(w->last_ready, n);
 	}
 	assert_int_equal(w->answers + w->losses, 0);
+}
+
+/* A guest that keeps its memory takes the next request at once; what the tender says of the last one comes later. */
+static void test_begin_right_after_the_end(void **state)
+{
+	struct world *w = *state;
+	for (int n = 0; n < 3; n++) {
+		begin(w, NULL);
+		channel_end(&w->channel, false);
+		assert_int_equal(w->channel.state, CHANNEL_IDLE);
+	}
+	begin(w, NULL);
+	for (int n = 0; n < 3; n++)
+		say(w, FRAME_READY, 0, 0);
+	assert_int_equal(w->channel.state, CHANNEL_BUSY);
+	assert_int_equal(w->readies + w->answers + w->losses, 0);
+	say(w, FRAME_READY, 0, 0); /* one too many */
+	expect_lost(w, 0);
+}
+
+static void test_it_ends_after_all(void **state)
+{
+	struct world *w = *state;
+	begin(w, NULL);
+	channel_end(&w->channel, false);
+	begin(w, NULL);
+	say(w, FRAME_READY, FRAME_FLAG_LAST, 0);
+	expect_lost(w, 0);
 }
 
 static void test_failure_of_what_was_begun(void **state)
@@ -357,7 +385,7 @@ static void test_failure_after_the_end(void **state)
 {
 	struct world *w = *state;
 	begin(w, NULL);
-	channel_end(&w->channel);
+	channel_end(&w->channel, true);
 	say(w, FRAME_FAILED, 0, FRAME_INTERNAL);
 	assert_int_equal(w->answers, 1);
 	assert_int_equal(w->losses, 0);
@@ -392,7 +420,7 @@ static void test_begun_and_sent_in_turn(void **state)
 {
 	struct world *w = *state;
 	begin(w, NULL);
-	channel_end(&w->channel);
+	channel_end(&w->channel, true);
 	say(w, FRAME_READY, 0, 0);
 	send_request(w, 8, 1000);
 	reply(w, FRAME_RESPONSE, FRAME_FLAG_READY, w->channel.id, "x", 1);
@@ -420,7 +448,7 @@ static void test_nobody_takes_the_end(void **state)
 	while (send(w->channel.fd, junk, sizeof junk, MSG_DONTWAIT) > 0 ||
 	       send(w->channel.fd, junk, 1, MSG_DONTWAIT) > 0)
 		;
-	channel_end(&w->channel);
+	channel_end(&w->channel, true);
 	expect_lost(w, 0);
 }
 
@@ -461,6 +489,8 @@ int main(void)
 		TEST(test_large_request),
 		TEST(test_deadline),
 		TEST(test_begin_and_end),
+		TEST(test_begin_right_after_the_end),
+		TEST(test_it_ends_after_all),
 		TEST(test_failure_of_what_was_begun),
 		TEST(test_failure_after_the_end),
 		TEST(test_ready_before_the_end),

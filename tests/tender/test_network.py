@@ -70,11 +70,16 @@ class Instance(Tender):
         except ConnectionResetError:
             return True
 
+    def drop_tap(self):
+        """Leaves it to the tender."""
+        if self.tap >= 0:
+            os.close(self.tap)
+        self.tap = -1
+
     def close(self):
         super().close()
         self.wire.close()
-        if self.tap >= 0:
-            os.close(self.tap)
+        self.drop_tap()
 
 
 @pytest.fixture
@@ -85,7 +90,9 @@ def make(backend, snapshot):
         i = Instance(backend)
         made.append(i)
         net = i.tap, control_net()
-        return i.start(GUESTS / start, reset, store, net) if start else i.bind(snapshot, reset, store, net)
+        i.start(GUESTS / start, reset, store, net) if start else i.bind(snapshot, reset, store, net)
+        i.drop_tap()
+        return i
 
     yield build
     for i in made:
@@ -233,6 +240,21 @@ def test_begin_is_known_before_the_requests_bytes(make):
         assert i.store.serve(b"12345678").ticket["seq"] == i.ids
         assert i.wire.receive() == result(8)
         i.end()
+
+
+def test_begin_right_behind_the_end(make):
+    """A guest that keeps its memory gets the next request without FRAME_READY being waited for."""
+    i = make(RESET_NONE, store=True)
+    i.begin()
+    for n in range(200):
+        i.send_end()
+        i.begin()
+        i.wire.send(b"s")
+        assert i.store.serve(b"12345678").ticket["seq"] == i.ids
+        assert i.wire.receive() == result(8)
+    i.send_end()
+    said = [FRAME.unpack(i.read_exactly(FRAME.size)) for _ in range(i.ids)]
+    assert [(f[1], f[4]) for f in said] == [(READY, n + 1) for n in range(i.ids)]
 
 
 @pytest.mark.parametrize("reset", [RESET_NONE, RESET_PRISTINE], ids=["kept", "pristine"])
@@ -534,7 +556,7 @@ def test_memory_that_changes_under_the_hosts_feet(make, command):
             frame = i.wire.sock.recv(2048)
         except ConnectionResetError:
             frame = b""
-        if not frame:
+        if not frame:  # the tender has ended
             break
         assert frame[6:12] == frames.mac_bytes(MAC) and frame[26:30] == frames.ip_bytes(IP)
         if frame[34:] == b"R":

@@ -66,12 +66,13 @@ class Wire:
         found = []
         self.sock.setblocking(False)
         try:
-            while True:
-                found.append(self.sock.recv(2048))
-        except BlockingIOError:
-            return found
+            while frame := self.sock.recv(2048):
+                found.append(frame)
+        except (BlockingIOError, ConnectionResetError):
+            pass
         finally:
             self.sock.settimeout(10 * SCALE)
+        return found
 
     def close(self):
         self.sock.close()

@@ -422,8 +422,9 @@ def test_a_database_from_before_and_one_that_somebody_damaged(process_vmmd):
     db = sqlite3.connect(vmmd.path("state/vmmd.db"))
     with db:
         db.execute("DROP TABLE pools")
-        db.execute("ALTER TABLE images DROP COLUMN network")
-        for column in ("transport", "port", "sinks", "boot", "no_shells", "no_taps"):
+        for column in ("network", "kind", "device"):
+            db.execute("ALTER TABLE images DROP COLUMN " + column)
+        for column in ("transport", "port", "sinks", "boot", "no_shells", "no_taps", "args"):
             db.execute("ALTER TABLE apps DROP COLUMN " + column)
         db.execute("PRAGMA user_version = 2")
     vmmd.start()

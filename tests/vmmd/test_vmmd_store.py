@@ -285,7 +285,8 @@ def test_starts_and_ends_leak_no_descriptor(world):
 
 NEW_COLUMNS = {  # table and column, by the version of the database that brought them
     2: [("images", "queries")],
-    3: [("images", "network")] + [("apps", c) for c in ("transport", "port", "sinks", "boot", "no_shells", "no_taps")],
+    3: [("images", c) for c in ("network", "kind", "device")] +
+       [("apps", c) for c in ("transport", "port", "sinks", "boot", "no_shells", "no_taps", "args")],
 }
 
 
@@ -305,6 +306,7 @@ def test_an_old_database_is_brought_up_to_date(version):
         db.close()
         vmmd.start()
         assert vmmd.get("/v1/images/hello")["queries"] == [] and vmmd.get("/v1/apps")["apps"] == apps
+        assert vmmd.get("/v1/images/hello")["kind"] == "ppce"
         with Proxy(vmmd) as proxy:
             assert proxy.start("b").channel.call("/").status == 200
         vmmd.add_image("store", guest_file("store"))

@@ -52,8 +52,8 @@ class Message:
         self.app, self.label, self.owner, self.uuid, self.reason = (t.split(b"\0")[0].decode() for t in f[3:8])
         self.__dict__.update(zip(NUMBERS, f[8:]))
         self.digest = self.digest.split(b"\0")[0].decode()
-        assert len(fds) == (1 if self.type in (INSTANCE, TAINT) else 0)
-        self.channel = Channel(fds[0]) if self.type == INSTANCE else None
+        assert len(fds) == (1 if self.type == TAINT or (self.type == INSTANCE and not self.foreign) else 0)
+        self.channel = Channel(fds[0]) if self.type == INSTANCE and fds else None
         self.fds = fds
 
     def __repr__(self):
