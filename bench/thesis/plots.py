@@ -73,10 +73,11 @@ def bars(result, name):
     for which, values in data.items():
         lines += block(which, values)
     tics = ", ".join(f"{quoted(title)} {x}" for x, (_, title, _, _) in enumerate(known))
-    low = min(rows[k]["mean"] for k, *_ in known) / 1000
+    means = [rows[k]["mean"] / 1000 for k, *_ in known]
+    high = max(63.15, *(rows[k]["mean"] / 1000 + (rows[k]["sd"] or 0) / 1000 for k, *_ in known))
     lines += ["set title 'First request after the start: mean and standard deviation (figure 4.8)'",
               "set ylabel 'milliseconds, logarithmic'", "set logscale y",
-              f"set yrange [{0.1 if low > 0.12 else 0.01}:200]",
+              f"set yrange [{0.1 if min(means) > 0.12 else 0.01}:{high * 2}]",
               f"set xrange [-0.6:{len(known) - 0.4}]", f"set xtics ({tics})",
               "set boxwidth 0.25", "set style fill solid",
               "unset grid", "set grid y lc rgb '#dddddd' lt 1", "unset key", "set bmargin 5",

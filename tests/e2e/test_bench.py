@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def run(tmp_path_factory):
     (out / "page.md").write_text("before\n<!-- begin of what `ppce bench thesis --markdown` writes -->\nold\n"
                                  "<!-- end of it -->\nafter\n")
     done = bench("thesis", "--quick", "--samples", 1, "--rows", "channel", "--backend", "process",
-                 "--json", out / "out.json", "--csv", out / "out.csv", "--markdown", out / "page.md",
+                 "--json", out / "out.json", "--csv", out / "out.csv", "--markdown", out / "page.md", "--plots", out,
                  env={**os.environ, "TMPDIR": str(tmp)})
     assert list(tmp.iterdir()) == [], "something is left behind"
     tmp.rmdir()
@@ -88,6 +89,17 @@ def test_markdown_goes_where_the_page_marks_it(run):
     text = (run[1] / "page.md").read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
     assert "| channel, class: warm | 10 |" in text
+
+
+def test_plots_are_made_where_gnuplot_is(run):
+    done, out = run
+    if not shutil.which("gnuplot"):
+        assert "gnuplot is missing" in done.stderr
+        return
+    for name in ("cdf.svg", "phases.svg"):
+        text = (out / name).read_text()
+        assert text.startswith("<?xml") and text.rstrip().endswith("</svg>") and "backend process" in text
+    assert not (out / "figure-4-8.svg").exists(), "there is nothing to show in it"
 
 
 @pytest.mark.parametrize("args, words", [
