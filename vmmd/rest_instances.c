@@ -22,6 +22,11 @@ static void add_stats(json_t *j, const struct instance *i, uint64_t now)
 	set_number(j, "resident_kib", s.resident_kib);
 	set_number(j, "busy_us", s.busy_ns / 1000);
 	set_number(j, "reset_us", s.reset_ns / 1000);
+	if (i->net) {
+		set_number(j, "frames_in", s.frames_in);
+		set_number(j, "frames_out", s.frames_out);
+		set_number(j, "frames_dropped", s.frames_dropped);
+	}
 	if (s.last_used_ns && s.last_used_ns <= now)
 		set_number(j, "idle_s", (now - s.last_used_ns) / 1000000000ull);
 	else

@@ -4,11 +4,16 @@ take `make_platform` and call it with config={"section.key": value} (see harness
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 import pytest
 
 import harness
+import health
+
+sys.path.append(str(harness.ROOT / "tests" / "net"))
+from net_daemon import Namespace  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=["kvm", "process"])
@@ -58,3 +63,37 @@ def platform(make_platform, backend):
 def echo_image(tmp_path_factory):
     """The guest in apps/echo.c, built as a user would build it."""
     return harness.build_image(pathlib.Path(__file__).parent / "apps" / "echo.c", tmp_path_factory.mktemp("apps") / "echo")
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """A data.db with the records of examples/health."""
+    return health.imported(tmp_path_factory.mktemp("data"))
+
+
+# Apps with an address of their own
+
+
+def network_obstacle():
+    """Why this machine cannot run these tests, or None."""
+    if not (harness.build_dir() / "bin" / "ppce-net").exists():
+        return "ppce-net is not built (libmnl-dev is missing)"
+    if b"tcp_input" not in (harness.build_dir() / "guest" / "libppce.a").read_bytes():
+        return "guests are built without lwIP"
+    if not os.path.exists("/dev/net/tun"):
+        return "there is no /dev/net/tun here"
+    try:
+        with Namespace():
+            return None
+    except PermissionError as e:
+        return str(e)
+
+
+@pytest.fixture(scope="module")
+def namespace(database):
+    """The test's process, and all that it starts, in a network of its own: from here on it has no other (`database` may
+    have to fetch a package)."""
+    if why := network_obstacle():
+        pytest.skip(why)
+    with Namespace() as n:
+        yield n

@@ -14,36 +14,9 @@ import health
 from harness import eventually
 
 sys.path.insert(0, str(harness.ROOT / "tests" / "net"))
-from net_daemon import Namespace, leftovers, sh  # noqa: E402
+from net_daemon import leftovers, sh  # noqa: E402
 
 SECRET = "level=NATO_SECRET"
-
-
-def obstacle():
-    if not (harness.build_dir() / "bin" / "ppce-net").exists():
-        return "ppce-net is not built (libmnl-dev is missing)"
-    if b"lwIP" not in (harness.build_dir() / "meson-logs" / "meson-log.txt").read_bytes():
-        return "built without lwIP"
-    if not os.path.exists("/dev/net/tun"):
-        return "there is no /dev/net/tun here"
-    try:
-        with Namespace():
-            return None
-    except PermissionError as e:
-        return str(e)
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    return health.imported(tmp_path_factory.mktemp("data"))  # may have to fetch a package: not from within the namespace
-
-
-@pytest.fixture(scope="module")
-def namespace(database):
-    if why := obstacle():
-        pytest.skip(why)
-    with Namespace() as n:
-        yield n
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,6 @@ CHANNELS = ["status", "header", "body", "length", "error", "crash", "exit", "log
 OWN_TO_EACH_ANSWER = {"date", "ppce-request-id", "server-timing", "ppce-instance", "ppce-start"}
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory):
-    return health.imported(tmp_path_factory.mktemp("data"))
-
-
 def first_bit(database, squad):
     with sqlite3.connect(database) as db:
         row = db.execute("SELECT value FROM medical JOIN players USING (player) WHERE squad = ? AND measure = 'glucose' "
