@@ -162,6 +162,14 @@ def test_without_the_program(tmp_path, image_file):
         assert "vmmd.solo5_hvt" in add_image(vmmd, image_file, status=503)["detail"]
 
 
+def test_the_program_is_found_in_the_path(tmp_path, program, image_file, monkeypatch):
+    for path, status in ((os.path.dirname(program), 201), ("/nonexistent", 503)):
+        monkeypatch.setenv("PATH", f"relative::{path}")
+        with Vmmd(tmp_path / str(status)) as vmmd:
+            answer = add_image(vmmd, image_file, status=status)
+            assert status == 201 or "not in PATH" in answer["detail"]
+
+
 def test_images_survive_a_restart(tmp_path, program, image_file):
     vmmd = Vmmd(tmp_path, solo5_hvt=program)
     try:
