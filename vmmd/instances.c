@@ -131,11 +131,17 @@ void instance_running(struct instance *i)
 	tell_started(i, NULL);
 }
 
+/* What a sink has said is seen by nobody here, so it counts from the start. */
+static bool has_read(const struct vmmd *v, const struct instance *i)
+{
+	return attach_has_read(v, i) || (i->net && i->net->hears);
+}
+
 /* Logs carry no label and operators no clearance: what an instance says after it has read stays out of them. */
 static const char *loggable(const struct instance *i, const char *text)
 {
 	struct vmmd *v = i->tender->v;
-	if (v->config.vmmd.labelled_logs || !attach_has_read(v, i))
+	if (v->config.vmmd.labelled_logs || !has_read(v, i))
 		return text;
 	return "(withheld: the instance has read labelled data; vmmd.labelled_logs shows it)";
 }

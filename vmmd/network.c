@@ -386,6 +386,7 @@ int network_grant(struct vmmd *v, struct instance *i, const char *wanted, struct
 	if (sinks_judge(v->policy, &v->config, wanted, i->label, &grant, err) < 0)
 		return err_prefix(err, "app %s", i->app->r.name);
 	memcpy(i->net->sinks, grant.granted, sizeof i->net->sinks);
+	i->net->hears = grant.hears;
 	for (unsigned s = 0; s < grant.nrefused; s++)
 		event_add(&v->events, "sink-withheld", i->app->r.name, i->uuid, "%s, by %s: %s", grant.refused[s].name,
 			  flow_rule_name(grant.refused[s].verdict.rule), grant.refused[s].verdict.why);

@@ -42,6 +42,7 @@ struct instance_net {
 	uint32_t ipv4, flow_s; /* of NET_TAKEN; 0 before */
 	char name[NET_IFNAME_SIZE];
 	char sinks[NET_SINKS_SIZE]; /* granted */
+	bool hears;		    /* by one of them, what is not for everybody */
 };
 
 /* What ppce-net answered. `tap`: descriptor of NET_TAKE, the receiver's; -1 for NET_TAKE_NAMED. */

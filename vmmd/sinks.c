@@ -80,14 +80,17 @@ int sinks_check_labels(const struct policy *p, const struct config *c, struct er
 
 /* R6 first: what leaves weighs more than what comes back. */
 static int judge(const struct policy *p, const struct config_sink *s, const struct label *instance,
-		 struct flow_verdict *out, struct err *err)
+		 struct sinks_grant *grant, struct flow_verdict *out, struct err *err)
 {
-	struct label to, back, after;
+	struct label to, back, after, bottom;
 	if (parse(p, s, s->label, "label", &to, err) < 0 || parse(p, s, s->returns, "returns", &back, err) < 0)
 		return -1;
 	*out = flow_egress(p, instance, &to);
 	if (out->allowed)
 		*out = flow_read(p, FLOW_FIXED, instance, instance, &back, &after);
+	label_bottom(p, &bottom);
+	if (out->allowed && !label_equal(p, &back, &bottom))
+		grant->hears = true;
 	return 0;
 }
 
@@ -111,6 +114,7 @@ int sinks_judge(const struct policy *p, const struct config *c, const char *want
 
 	out->granted[0] = '\0';
 	out->nrefused = 0;
+	out->hears = false;
 	if (sinks_check(c, wanted, err) < 0) {
 		err->kind = ERR_CONFIG; /* it was in ppce.yaml when the app was added */
 		return -1;
@@ -119,7 +123,7 @@ int sinks_judge(const struct policy *p, const struct config *c, const char *want
 		return -1;
 	while (next_name(&wanted, name)) {
 		const struct config_sink *s = find(c, name);
-		if (judge(p, s, &instance, &verdict, err) < 0)
+		if (judge(p, s, &instance, out, &verdict, err) < 0)
 			return -1;
 		add(out, s->name, &verdict);
 	}

@@ -16,6 +16,7 @@
 
 struct sinks_grant {
 	char granted[NET_SINKS_SIZE]; /* "a,b" in the order that they were wanted in */
+	bool hears;		      /* one of them says back what is not for everybody */
 	unsigned nrefused;
 	struct {
 		char name[PPCE_NAME_SIZE];

@@ -9,6 +9,7 @@ import pytest
 
 import frames
 import harness
+from harness import eventually
 from net_daemon import Sniffer, accepted, listener
 
 sys.path.append(str(harness.ROOT / "tests" / "store"))
@@ -41,6 +42,7 @@ def world(namespace, make_platform, backend, tmp_path_factory):
                                                "-I" + str(harness.ROOT)))
         p.add_app("pg", "pg", "class", transport="tap", sinks="records-db")
         p.add_app("raw", "raw", "class", transport="tap", sinks="mail")
+        p.add_app("heard", "raw", "class", transport="tap", sinks="records-db")
         p.add_app("other", "raw", "class", transport="tap")
         for name, clearance in USERS.items():
             p.add_user(name, clearance)
@@ -75,6 +77,13 @@ def test_a_label_that_the_sink_does_not_fit(world, who, why):
     label = USERS[who]
     assert [i["sinks"] for i in world.cli_json("ps", "pg") if i["label"] == label] == [""]
     assert any(why in e["text"] and "records-db" in e["text"] for e in world.cli_json("events"))
+
+
+def test_what_a_sink_has_said_stays_out_of_the_logs(world):
+    for app, shown in (("raw", True), ("heard", False)):  # `mail` says back what is for everybody, `records-db` does not
+        assert world.call(world.sessions["ann"], f"/{app}/log").status == 200
+        lines = eventually(lambda: world.cli("logs", app), what="a line")
+        assert ("for the operator" in lines) == shown and ("withheld" in lines) != shown, app
 
 
 def test_a_request_below_the_clearance_is_let_through(world):

@@ -86,6 +86,8 @@ static void test_rules(void **state)
 			assert_true(*g.refused[n].verdict.why != '\0');
 		}
 		assert_int_equal(g.nrefused, n);
+		assert_int_equal(g.hears,
+				 strstr(g.granted, "mid-a") != NULL); /* the others say back what is for everybody */
 	}
 }
 

@@ -48,9 +48,13 @@ static int try_connect(const struct ppce_request *req, struct ppce_response *res
 
 static int handle(const struct ppce_request *req, struct ppce_response *res)
 {
-	return strcmp(req->path, "/connect") == 0 ? try_connect(req, res)
-	       : strcmp(req->path, "/send") == 0  ? send_frame(req, res)
-						  : ppce_reply(res, 200, "text/plain", "hello\n");
+	if (strcmp(req->path, "/connect") == 0)
+		return try_connect(req, res);
+	if (strcmp(req->path, "/send") == 0)
+		return send_frame(req, res);
+	if (strcmp(req->path, "/log") == 0)
+		ppce_log(PPCE_INFO, "a line for the operator");
+	return ppce_reply(res, 200, "text/plain", "hello\n");
 }
 
 PPCE_APP(.name = "raw", .handle = handle, .memory_mib = 4)
