@@ -69,7 +69,7 @@ const struct cli_verb cli_bench_verbs[] = {
 		    "the exit\n"
 		    "code is 1 then. docs/evaluation.md says what is timed and what the comparison is worth.\n",
 	  .options = { { "samples", "N", "of each experiment; default 20", false },
-		       { "quick", NULL, "3 samples, 100 taps: under a minute, and rough", false },
+		       { "quick", NULL, "2 samples, 100 taps: under a minute, and rough", false },
 		       { "rows", "LIST", "only these groups of rows, with commas; default: all", false },
 		       { "backend", "HOW", "kvm, process or auto (default): kvm where it works", false },
 		       { "json", "FILE", "write everything, with each sample", false },

@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 def options():
     p = argparse.ArgumentParser(prog="ppce bench thesis", description=__doc__)
     p.add_argument("--samples", type=int, metavar="N", help="of each experiment; default 20")
-    p.add_argument("--quick", action="store_true", help="3 samples, 100 taps: under a minute, and rough")
+    p.add_argument("--quick", action="store_true", help="2 samples, 100 taps: under a minute, and rough")
     p.add_argument("--rows", metavar="LIST", default=",".join(table.GROUPS), help=f"some of {','.join(table.GROUPS)}")
     p.add_argument("--backend", default="auto", choices=["auto", "kvm", "process"])
     p.add_argument("--json", metavar="FILE", help="everything, with each sample; - for standard output")
@@ -35,7 +35,7 @@ def options():
     for group in o.groups:
         if group not in table.GROUPS:
             p.error(f"--rows takes some of {','.join(table.GROUPS)}, not `{group}`")
-    o.samples = (3 if o.quick else 20) if o.samples is None else o.samples
+    o.samples = (2 if o.quick else 20) if o.samples is None else o.samples
     if not 1 <= o.samples <= 1000:
         p.error("--samples takes a number from 1 to 1000")
     for name in ("json", "csv", "markdown"):
