@@ -5,21 +5,15 @@
  * address space, in /, with an empty environment and four descriptors. A filter keeps it from connecting anywhere, from
  * starting processes and from touching others; a landlock domain keeps it from writing files and from looking into other
  * processes, also those of the same user. It must open devices and attach its tap, so it is no short list as
- * our own tenders have. The program dies with vmmd.
- *
- * Descriptors: 0: the command line, each argument ended by NUL, then the end of the file. Read before anything is run, so
- * that vmmd can start us while it waits for a tap; an empty one ends us. Becomes /dev/null. 1 and 2: output. 3: the image.
+ * our own tenders have. The program dies with vmmd. Descriptors are as in ppce/exec.h.
  */
 #ifndef TENDER_EXEC_H
 #define TENDER_EXEC_H
 
 #include <sys/types.h>
 
+#include <ppce/exec.h>
 #include "lib/err.h"
-
-#define EXEC_ARGS_MAX 16
-#define EXEC_BYTES_MAX 8192 /* of all arguments */
-#define EXEC_IMAGE "/proc/self/fd/3"
 
 struct exec_wish {
 	const char *program; /* absolute path */

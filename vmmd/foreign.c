@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <ppce/exec.h>
 #include "lib/names.h"
-#include "tender/exec.h"
 #include "vmmd/vmmd.h"
 
 #define TAP_MS 10000

@@ -78,7 +78,7 @@ void tenders_free(struct vmmd *v);
 struct tender *tender_spawn(struct vmmd *v, const struct tender_owner *owner, void *ctx, struct err *err);
 void tender_give(struct tender *t, const struct tender_owner *owner, void *ctx);
 extern const struct tender_owner tender_nobody; /* ignores everything */
-/* Starts the launcher (tender/exec.h) for `program`, which waits for its command line. */
+/* Starts the launcher (ppce/exec.h) for `program`, which waits for its command line. */
 struct tender *tender_spawn_foreign(struct vmmd *v, const char *program, int image, unsigned memory_mib,
 				    const struct tender_owner *owner, void *ctx, struct err *err);
 /* Once. `argv` ends with NULL. A tender that does not take it is killed. */
