@@ -187,7 +187,7 @@ def build_images(build):
     images = build / "plain/images"
     images.mkdir(parents=True, exist_ok=True)
     for source in (ROOT / "tests/e2e/apps").glob("*.c"):
-        output(build / "bin/ppce-cc", source, "-o", images / source.stem)
+        output(build / "bin/ppce-cc", f"-I{ROOT}", source, "-o", images / source.stem)
 
 
 def make_initrd(build, modules, command):
