@@ -153,6 +153,23 @@ struct http_pending *http_call_start(struct http_client *c, const struct http_ca
 	return call;
 }
 
+static void tell_nobody(void *ctx, const struct http_reply *reply, const struct err *err)
+{
+	(void)ctx;
+	(void)reply;
+	(void)err;
+}
+
+void http_client_prepare(struct http_client *c, const struct http_call *how)
+{
+	struct http_call in = *how;
+	if (client_conn_find_idle(c, how->address))
+		return;
+	in.method = "GET"; /* which is never sent */
+	in.target = "/";
+	http_call_start(c, &in, tell_nobody, NULL)->ahead = true;
+}
+
 /* ---- time ---- */
 
 static struct http_pending *find_due(struct http_client *c, uint64_t now)

@@ -22,7 +22,7 @@ struct http_call {	     /* what to send; strings are copied before http_call_sta
 	size_t answer_bytes; /* body larger: ERR_BAD_GATEWAY; 0: 1 MiB */
 	/* For TCP peers that are just being started, or come and go: */
 	bool until_accepted; /* connecting is tried again, without polling, until it is accepted or the time is up */
-	bool once;	     /* a connection of its own, closed before the answer is reported */
+	bool once;	     /* its connection is closed before the answer is reported */
 	bool reset; /* its connection is closed by a reset: nothing of it is sent later, or kept by the kernel */
 	unsigned keepalive_s; /* the connection is probed after so many seconds of silence; 0: never */
 };
@@ -54,7 +54,12 @@ struct http_pending *http_call_start(struct http_client *c, const struct http_ca
 				     void *ctx);
 /* Ends it without calling anybody back. To be called at most once, and not when or after the call has ended. */
 void http_call_cancel(struct http_pending *call);
-/* Closes the kept connections to this address, and the others after their calls: somebody else may be there soon. */
+/* Makes a connection ahead of the next call to how->address, and keeps it for that, however long it takes; does nothing if
+ * one is kept. Of `how` count address, timeout_ms, until_accepted, reset and keepalive_s. Whether it works is told nobody:
+ * the call would make its own. */
+void http_client_prepare(struct http_client *c, const struct http_call *how);
+/* Closes the kept connections to this address and those being made ahead, and the others after their calls: somebody else
+ * may be there soon. */
 void http_client_forget(struct http_client *c, const char *address);
 
 /* Blocking: body (malloc'd, NUL-terminated) and status out. A problem+json answer becomes an error with its kind and

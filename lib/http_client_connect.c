@@ -105,6 +105,15 @@ static void keep_alive(struct conn *k, unsigned seconds)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
+static void keep_ahead(struct conn *k)
+{
+	struct http_pending *call = k->call;
+	k->call = NULL;
+	call->conn = NULL;
+	client_conn_keep_ahead(k);
+	call_end(call, NULL, NULL);
+}
+
 static void on_connect(uv_connect_t *req, int status)
 {
 	struct conn *k = req->data;
@@ -129,7 +138,10 @@ static void on_connect(uv_connect_t *req, int status)
 		uv_tcp_nodelay(&k->tcp, 1);
 	if (!k->is_unix && k->call->keepalive_s)
 		keep_alive(k, k->call->keepalive_s);
-	client_conn_send(k);
+	if (k->call->ahead)
+		keep_ahead(k);
+	else
+		client_conn_send(k);
 }
 
 static int conn_open(struct conn *k, struct err *err)
@@ -161,7 +173,7 @@ static void prepare(struct conn *k, struct http_pending *call, bool reused)
 
 static int try_send(struct http_pending *call, struct err *err)
 {
-	struct conn *k = call->retried || call->once ? NULL : client_conn_find_idle(call->client, call->address);
+	struct conn *k = call->retried ? NULL : client_conn_find_idle(call->client, call->address);
 	bool reused = k;
 	if (!k && !(k = client_conn_new(call->client, call->address)))
 		return err_set(err, ERR_UNAVAILABLE, "no memory for a connection");

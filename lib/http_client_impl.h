@@ -28,6 +28,7 @@ struct http_pending { /* a call */
 	uint64_t deadline;
 	unsigned timeout_ms, keepalive_s;
 	bool head_request, idempotent, retried, until_accepted, once, reset;
+	bool ahead;  /* there is no request: only the connection is wanted */
 	bool failed; /* before it had a connection; the next tick reports `err` */
 	struct err err;
 	uint64_t started_ns, connected_ns;
@@ -49,7 +50,7 @@ struct conn {
 	struct http_client *client;
 	struct http_pending *call; /* NULL: kept for later, or closing */
 	char address[HTTP_ADDRESS_SIZE];
-	uint64_t idle_until; /* 0: not to be taken for another call */
+	uint64_t idle_until; /* 0: not to be taken for another call; UINT64_MAX: made ahead, kept until it is */
 	bool is_unix, reset, reused, closed, forgotten, writing, write_failed, answered;
 	bool in_body; /* the head is decoded */
 	unsigned informational;
@@ -78,8 +79,9 @@ void client_conn_close_all(struct http_client *c);
 struct conn *client_conn_find_idle(struct http_client *c, const char *address);
 bool client_conn_may_keep(const struct conn *k); /* after a complete answer */
 void client_conn_keep(struct conn *k);
-void client_conn_take(struct conn *k); /* not kept any more */
-/* Closes what has been kept too long; false if nothing is kept any more. */
+void client_conn_keep_ahead(struct conn *k); /* or close it, if there are too many */
+void client_conn_take(struct conn *k);	     /* not kept any more */
+/* Closes what has been kept too long; false if no more of the rest ever will be. */
 bool client_conn_sweep(struct http_client *c, uint64_t now);
 void http_client_free_if_done(struct http_client *c);
 

@@ -110,6 +110,16 @@ void client_conn_keep(struct conn *k)
 	k->client->nidle++;
 }
 
+void client_conn_keep_ahead(struct conn *k)
+{
+	if (k->forgotten || k->client->freed || k->client->nidle >= IDLE_TOTAL) {
+		client_conn_close(k);
+		return;
+	}
+	client_conn_keep(k);
+	k->idle_until = UINT64_MAX;
+}
+
 void client_conn_take(struct conn *k)
 {
 	k->client->nidle -= k->idle_until != 0;
@@ -118,11 +128,14 @@ void client_conn_take(struct conn *k)
 
 bool client_conn_sweep(struct http_client *c, uint64_t now)
 {
+	bool more = false;
 	for (size_t b = 0; b < HTTP_BUCKETS && c->nidle > 0; b++)
-		for (struct conn *k = c->conns[b]; k; k = k->next)
+		for (struct conn *k = c->conns[b]; k; k = k->next) {
 			if (k->idle_until && now >= k->idle_until)
 				client_conn_close(k);
-	return c->nidle > 0;
+			more |= k->idle_until && k->idle_until != UINT64_MAX;
+		}
+	return more;
 }
 
 void client_conn_close_all(struct http_client *c)
@@ -132,8 +145,18 @@ void client_conn_close_all(struct http_client *c)
 			client_conn_close(k);
 }
 
+static void forget_ahead(struct http_client *c, const char *address)
+{
+	for (struct http_pending *call = c->calls, *next; call; call = next) {
+		next = call->next;
+		if (call->ahead && strcmp(call->address, address) == 0)
+			http_call_cancel(call);
+	}
+}
+
 void http_client_forget(struct http_client *c, const char *address)
 {
+	forget_ahead(c, address);
 	for (struct conn *k = *bucket(c, address); k; k = k->next) {
 		if (strcmp(k->address, address) != 0)
 			continue;

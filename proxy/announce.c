@@ -96,9 +96,11 @@ void announce_instance(struct proxy *p, const struct routing_message *m, int fd)
 		free(b);
 		b = NULL;
 	}
-	if (!b) {
-		log_error("instance %s: %s", m->uuid, err.text);
-		routes_refused(&p->routes, m->id, ERR_UNAVAILABLE, clock_ns());
-		vmmd_stop(p, m->uuid, "the proxy cannot use it");
+	if (b) {
+		backend_prepare(b);
+		return;
 	}
+	log_error("instance %s: %s", m->uuid, err.text);
+	routes_refused(&p->routes, m->id, ERR_UNAVAILABLE, clock_ns());
+	vmmd_stop(p, m->uuid, "the proxy cannot use it");
 }

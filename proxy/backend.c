@@ -12,6 +12,7 @@
 #include "proxy/vmmd.h"
 
 #define ONE_REQUEST "has answered its one request"
+#define PREPARE_MS 10000u
 
 struct request *backend_take_request(struct backend *b)
 {
@@ -121,12 +122,24 @@ static void release(struct backend *b)
 		route_release(&b->proxy->routes, &b->instance, clock_ns());
 }
 
+void backend_prepare(struct backend *b)
+{
+	const struct http_call how = { .address = b->address,
+				       .timeout_ms = PREPARE_MS,
+				       .until_accepted = true,
+				       .reset = true,
+				       .keepalive_s = b->keepalive_s };
+	if (b->address[0] && !b->foreign && b->instance.state == INSTANCE_IDLE && b->proxy->client)
+		http_client_prepare(b->proxy->client, &how);
+}
+
 static void take_next(struct backend *b)
 {
 	if (b->next_fd >= 0)
 		backend_adopt_channel(b);
 	if (b->foreign || b->channel.state == CHANNEL_IDLE)
 		release(b);
+	backend_prepare(b);
 }
 
 void backend_answered(struct backend *b)
@@ -134,6 +147,8 @@ void backend_answered(struct backend *b)
 	bool pristine = b->instance.app->lifetime == LIFETIME_REQUEST;
 	if (b->instance.state != INSTANCE_BUSY)
 		return;
+	if (pristine) /* nothing that the guest had open outlives its reset */
+		backend_forget_connections(b);
 	if (!b->foreign)
 		channel_end(&b->channel, pristine);
 	else if (pristine)

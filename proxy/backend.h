@@ -48,6 +48,8 @@ void backend_hang_up(struct backend *b);
 void backend_forget_connections(struct backend *b); /* only those that are kept */
 /* Takes its request, if any, off the instance, which is done with it from here on. */
 struct request *backend_take_request(struct backend *b);
+/* Makes what can be made before a request is there: the connection to an idle instance that serves HTTP. */
+void backend_prepare(struct backend *b);
 /* An answer by HTTP was taken, or given up: it becomes ready for the next. Does nothing to one that has been ended. */
 void backend_answered(struct backend *b);
 /* Ends an instance that breaks the rules, by STOP to vmmd. Its request, if any, is the caller's to refuse. */

@@ -196,6 +196,9 @@ static void serve(void *ctx, struct http_exchange *x)
 		serve_size(x);
 	else if (strcmp(x->path, "/call") == 0)
 		serve_call(x);
+	else if (strcmp(x->path, "/prepare") == 0)
+		http_client_prepare(client, &(struct http_call){ .address = x->query, .until_accepted = true }),
+			http_respond(x, &empty);
 	else if (strcmp(x->path, "/forget") == 0)
 		http_client_forget(client, x->query), http_respond(x, &empty);
 	else if (strcmp(x->path, "/fields") == 0)

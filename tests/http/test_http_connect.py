@@ -129,6 +129,53 @@ def forget(echo, address):
         assert wire.request(get("/forget?" + address)).status == 204
 
 
+def prepare(echo, address):
+    with echo.connect() as wire:
+        assert wire.request(get("/prepare?" + address)).status == 204
+
+
+def test_a_connection_made_ahead_is_used(echo, late):
+    prepare(echo, text(late))
+    time.sleep(0.05)
+    late.listen()  # it was refused until now
+    with accept(late) as wire:
+        prepare(echo, text(late))  # there is one
+        running = Call(echo, text(late), once=True)
+        answering(OK)(wire)
+        assert running.end()["body"] == "ok"
+    late.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        late.accept()
+
+
+def test_a_connection_made_ahead_that_was_closed(echo, late):
+    late.listen()
+    prepare(echo, text(late))
+    with accept(late):
+        pass
+    running = Call(echo, text(late))
+    with accept(late) as wire:
+        answering(OK)(wire)
+        assert running.end()["body"] == "ok"
+
+
+def test_forget_ends_what_is_being_made_ahead(echo, late):
+    prepare(echo, text(late))  # nobody listens yet, so it is tried again and again
+    forget(echo, text(late))
+    late.listen()
+    late.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        late.accept()
+
+
+def test_forget_closes_what_was_made_ahead(echo, late):
+    late.listen()
+    prepare(echo, text(late))
+    with accept(late) as wire:
+        forget(echo, text(late))
+        assert wire.closed()
+
+
 def test_forget_closes_what_is_kept(echo):
     def script(wire):
         answering(OK)(wire)

@@ -62,20 +62,23 @@ def test_connection_is_reused(world, app):
 
 def test_begin_comes_before_the_first_byte(world, app):
     call = world.call(f"/{app.app}/")
-    with app.accept():
+    with app.accept() as wire:
+        assert wire.sock.recv(1) == b"G"
         app.channel.settimeout(0)  # it is there, not only on its way
         app.begin()
         app.channel.settimeout(WAIT)
+    with app.accept():  # a GET is sent once more: the connection was made ahead, and may have ended before
+        pass
     assert call.end().status == 502
 
 
 def test_a_pristine_instance_gets_a_connection_for_each_request(world):
-    """... which is closed before FRAME_END is sent."""
+    """... which is made before it and closed before FRAME_END is sent."""
     i = make(world, "request")
-    for _ in range(2):
+    for _ in range(3):
+        wire = i.accept()
         call = world.call(f"/{i.app}/")
         i.begin()
-        wire = i.accept()
         read_request(wire)
         wire.send(OK)
         i.end()
@@ -262,8 +265,11 @@ def test_the_tender_dies(world, app):
 
 def test_the_tender_is_gone_before(world, app):
     """The channel takes no FRAME_BEGIN: nothing is sent to the address."""
+    wire = app.accept()  # made ahead
     app.channel.close()
     eventually(lambda: app.state() != "idle")
+    with pytest.raises(ConnectionResetError):
+        wire.sock.recv(1)
     app.listener.settimeout(0.2)
     with pytest.raises(TimeoutError):
         app.accept()
