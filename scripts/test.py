@@ -173,8 +173,9 @@ def stage_plain(count, options):
         options.backends.add("kvm (emulated machine)")
 
 
-def stage_clang(count, _):
-    build(count, "build with clang", "build-clang", env={"CC": "clang"})
+def build_clang(count):
+    """All programs, and the fuzz targets, which only clang can build."""
+    return build(count, "build with clang", "build-clang", ["-Dfuzz=true", "-Db_lundef=false"], env={"CC": "clang"})
 
 
 def stage_asan(count, options):
@@ -209,11 +210,11 @@ def fuzz(target):
 
 
 def stage_fuzz(count, _):
-    """Every fuzz target for a few seconds, from the seeds in corpus/TARGET beside its source, if there are any."""
-    if not build(count, "build of the fuzz targets", "build-fuzz", ["-Dfuzz=true", "-Db_lundef=false"],
-                 env={"CC": "clang"}):
+    """The build with clang, then every fuzz target for a few seconds, from the seeds in corpus/TARGET beside its source, if
+    there are any."""
+    if not build_clang(count):
         return
-    targets = [t for t in sorted((ROOT / "build-fuzz" / "tests").glob("*/fuzz[-_]*"))
+    targets = [t for t in sorted((ROOT / "build-clang" / "tests").glob("*/fuzz[-_]*"))
                if t.is_file() and os.access(t, os.X_OK)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for target, code in zip(targets, pool.map(fuzz, targets)):
@@ -241,8 +242,7 @@ HOST = ("lib", "policy", "audit", "store", "auth", "vmmd", "proxy", "tender", "n
 
 def stage_tidy(count, _):
     """clang-tidy over the host code, with the checks of .clang-tidy."""
-    if not (ROOT / "build-clang" / "compile_commands.json").exists() and \
-            not build(count, "build with clang", "build-clang", env={"CC": "clang"}):
+    if not (ROOT / "build-clang" / "compile_commands.json").exists() and not build_clang(count):
         return
     files = [f for f in sources(".c") if f.startswith(tuple(d + "/" for d in HOST))]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -273,7 +273,6 @@ STAGES = {
     "e2e": stage_e2e,
     "plain": stage_plain,
     "asan": stage_asan,
-    "clang": stage_clang,
     "fuzz": stage_fuzz,
     "style": stage_style,
     "lint": stage_lint,
