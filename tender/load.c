@@ -68,12 +68,21 @@ static uint64_t build_stack(uint8_t *memory, const struct layout *l, const struc
 	return layout_address(at);
 }
 
-static void copy_segments(uint8_t *memory, const uint8_t *file, const struct image *image)
+/* By writing, not through a mapping: that would fault at each page. */
+static int copy_segments(int memory_fd, const uint8_t *file, const struct image *image, struct err *err)
 {
 	for (unsigned i = 0; i < image->nsegments; i++) {
 		const struct image_segment *s = &image->segments[i];
-		memcpy(memory + (s->address - PPCE_IMAGE_BASE), file + s->file_offset, s->file_size);
+		off_t at = (off_t)(s->address - PPCE_IMAGE_BASE);
+		for (uint64_t done = 0; done < s->file_size;) {
+			ssize_t n =
+				pwrite(memory_fd, file + s->file_offset + done, s->file_size - done, at + (off_t)done);
+			if (n <= 0)
+				return err_errno(err, ERR_INTERNAL, "filling the memory file");
+			done += (uint64_t)n;
+		}
 	}
+	return 0;
 }
 
 static int fill_memory(int memory_fd, const uint8_t *file, const struct image *image, const struct layout *l,
@@ -81,10 +90,11 @@ static int fill_memory(int memory_fd, const uint8_t *file, const struct image *i
 {
 	if (ftruncate(memory_fd, (off_t)l->size) < 0)
 		return err_errno(err, ERR_INTERNAL, "sizing the memory file");
+	if (copy_segments(memory_fd, file, image, err) < 0)
+		return -1;
 	uint8_t *memory = mmap(NULL, l->size, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
 	if (memory == MAP_FAILED)
 		return err_errno(err, ERR_INTERNAL, "mapping the memory file");
-	copy_segments(memory, file, image);
 	*stack_pointer = build_stack(memory, l, image);
 	munmap(memory, l->size);
 	return 0;
