@@ -180,7 +180,7 @@ class Client:
         """(microseconds, start kind, {phase: microseconds}) of one request on a new connection."""
         us, status, start, _, timing = self.command(f"new {path}").split(" ", 4)
         if status != "200":
-            raise Failed(f"{path} is answered {status}")
+            raise Failed(f"{path} is answered {status}; {timing}")
         return float(us), start, phases(timing)
 
     def boot(self, socket_path, question):
