@@ -75,18 +75,13 @@ static int take_packet(struct client *c, const char *bytes, size_t len)
 static int read_packet(struct client *c)
 {
 	static char bytes[sizeof(struct audit_head) + AUDIT_RECORD_MAX];
-	int fds[SOCK_FDS_MAX];
 	struct auditd *d = c->daemon;
+	bool gift;
 	if (d->waiting == BATCH_RECORDS || d->lines.len + AUDIT_LINE_MAX + 1 > BATCH_BYTES)
 		return 0;
-	ssize_t n = sock_recv_fds(c->fd, bytes, sizeof bytes, fds);
+	ssize_t n = sock_recv_packet(c->fd, bytes, sizeof bytes, NULL, &gift);
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
-	bool gift = false;
-	for (size_t i = 0; i < SOCK_FDS_MAX; i++) {
-		gift = gift || fds[i] >= 0;
-		sock_close(&fds[i]);
-	}
 	return n == 0 || gift ? -1 : take_packet(c, bytes, (size_t)n);
 }
 

@@ -1,28 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
 // ppce-auth: users, logins and sessions. One loop; see hasher.h for the only other threads.
-#include <errno.h>
-#include <getopt.h>
 #include <malloc.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "auth/auth.h"
 #include "auth/sessions.h"
 #include "auth/withdraw.h"
+#include "lib/daemon.h"
 #include "lib/log.h"
 #include "lib/names.h"
 #include "lib/sock.h"
 
 #define THROTTLE_ENTRIES 16384 /* 256 KiB per table */
 #define SWEEP_MS 60000
-#define GRACE_MS 3000 /* for answers under way at the end */
 
 struct daemon {
 	struct auth auth;
@@ -30,9 +22,8 @@ struct daemon {
 	struct rest_config rest_config;
 	struct rest *rest;
 	struct http_server *server;
-	uv_signal_t term, intr;
-	uv_timer_t sweep, grace;
-	bool ending;
+	struct daemon_life life;
+	uv_timer_t sweep;
 };
 
 /* JSON texts of requests hold passwords: nothing of jansson's goes back to the heap unwiped. */
@@ -45,42 +36,18 @@ static void free_wiped(void *p)
 
 /* ---- Start ---- */
 
-static void set_up_process(void)
-{
-	static const struct rlimit no_core = { 0, 0 };
-
-	if (getenv("PPCE_SUPERVISED"))
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);	  /* a file that may not grow is an error of write(2), not the end */
-	setrlimit(RLIMIT_CORE, &no_core); /* passwords are in memory */
-	umask(077);
-	json_set_alloc_funcs(malloc, free_wiped);
-}
-
-static int make_dir(const struct config *c, const char *tail, struct err *err)
-{
-	char path[320];
-
-	config_path(c, tail, path, sizeof path);
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return err_errno(err, ERR_CONFIG, "cannot make %s", path);
-	return 0;
-}
-
 static int load_config(struct auth *a, const char *dir, struct err *err)
 {
 	char path[320];
-	enum log_level level;
 
-	if (config_load(dir, &a->config, err))
+	json_set_alloc_funcs(malloc, free_wiped);
+	if (daemon_begin("auth", dir, &a->config, err))
 		return -1;
-	if (!log_level_parse(a->config.log_level, &level))
-		log_init("auth", level);
 	a->policy = policy_load(config_path(&a->config, "policy.yaml", path, sizeof path), err);
 	if (!a->policy)
 		return -1;
-	if (make_dir(&a->config, "state", err) || make_dir(&a->config, "run", err) || make_dir(&a->config, "log", err))
+	if (daemon_mkdir(&a->config, "state", err) || daemon_mkdir(&a->config, "run", err) ||
+	    daemon_mkdir(&a->config, "log", err))
 		return -1;
 	return 0;
 }
@@ -170,18 +137,10 @@ static void on_sweep(uv_timer_t *timer)
 		log_warn("expired sessions stay in the database for now: %s", err.text);
 }
 
-static void on_grace_over(uv_timer_t *timer)
-{
-	log_warn("answers under way were cut off");
-	uv_stop(timer->loop);
-}
-
 /* Each part answers what it still owes, closes its handles and so lets the loop end. */
-static void end(struct daemon *d)
+static void end(void *daemon)
 {
-	if (d->ending)
-		return;
-	d->ending = true;
+	struct daemon *d = daemon;
 	log_info("ending");
 	if (d->auth.hasher)
 		hasher_stop(d->auth.hasher);
@@ -192,29 +151,15 @@ static void end(struct daemon *d)
 		outbox_stop(d->auth.outbox);
 	if (d->server)
 		http_server_stop(d->server);
-	uv_close((uv_handle_t *)&d->term, NULL);
-	uv_close((uv_handle_t *)&d->intr, NULL);
 	uv_close((uv_handle_t *)&d->sweep, NULL);
-	uv_timer_start(&d->grace, on_grace_over, GRACE_MS, 0);
-	uv_unref((uv_handle_t *)&d->grace);
-}
-
-static void on_signal(uv_signal_t *signal, int number)
-{
-	(void)number;
-	end(signal->data);
+	daemon_grace(&d->life, "answers");
 }
 
 static void start_handles(struct daemon *d)
 {
-	uv_signal_init(&d->loop, &d->term);
-	uv_signal_init(&d->loop, &d->intr);
+	daemon_watch(&d->life, &d->loop, end, d);
 	uv_timer_init(&d->loop, &d->sweep);
-	uv_timer_init(&d->loop, &d->grace);
-	d->term.data = d->intr.data = d;
 	d->sweep.data = &d->auth;
-	uv_signal_start(&d->term, on_signal, SIGTERM);
-	uv_signal_start(&d->intr, on_signal, SIGINT);
 	uv_timer_start(&d->sweep, on_sweep, 0, SWEEP_MS);
 	expiry_init(&d->auth, &d->loop);
 }
@@ -251,11 +196,9 @@ static int run(struct daemon *d, struct err *err)
 	else
 		log_info("ready");
 	uv_run(&d->loop, UV_RUN_DEFAULT);
-	uv_close((uv_handle_t *)&d->grace, NULL);
-	uv_run(&d->loop, UV_RUN_NOWAIT);
+	daemon_close(&d->life);
 	rest_free(d->rest);
 	close_state(&d->auth);
-	uv_loop_close(&d->loop);
 	return rc;
 }
 
@@ -267,28 +210,8 @@ static const char usage[] = "usage: ppce-auth -C DIR\n"
 int main(int argc, char **argv)
 {
 	static struct daemon d;
-	const char *dir = NULL;
-	struct err err = { ERR_NONE, "" };
-	int c;
+	const char *dir = daemon_arguments(argc, argv, usage, NULL, NULL);
+	struct err err;
 
-	while ((c = getopt(argc, argv, "C:h")) != -1) {
-		if (c == 'C')
-			dir = optarg;
-		else if (c == 'h')
-			return fputs(usage, stdout) < 0;
-		else
-			break;
-	}
-	if (!dir || optind != argc || c != -1) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	log_init("auth", LOG_LEVEL_INFO);
-	set_up_process();
-	if (sodium_init() < 0)
-		err_set(&err, ERR_INTERNAL, "libsodium does not start");
-	else if (!load_config(&d.auth, dir, &err) && !run(&d, &err))
-		return 0;
-	log_error("%s", err.text);
-	return err_exit_code(err.kind);
+	return load_config(&d.auth, dir, &err) || run(&d, &err) ? daemon_failed(&err) : 0;
 }

@@ -201,3 +201,18 @@ ssize_t sock_recv_fds(int fd, void *data, size_t size, int *fds)
 	errno = EBADMSG;
 	return -1;
 }
+
+ssize_t sock_recv_packet(int fd, void *data, size_t size, int *only, bool *surplus)
+{
+	int fds[SOCK_FDS_MAX];
+	ssize_t n = sock_recv_fds(fd, data, size, fds);
+
+	*surplus = false;
+	if (only)
+		*only = fds[0];
+	for (size_t i = only ? 1 : 0; i < SOCK_FDS_MAX; i++) {
+		*surplus = *surplus || fds[i] >= 0;
+		sock_close(&fds[i]);
+	}
+	return n;
+}

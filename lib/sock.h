@@ -5,6 +5,7 @@
 #ifndef LIB_SOCK_H
 #define LIB_SOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -25,6 +26,9 @@ int sock_send_fds(int fd, const void *data, size_t len, const int *fds, size_t n
 /* Receives one packet into data[size]. `fds` has room for SOCK_FDS_MAX; unused entries are -1. Truncated packets and
  * surplus descriptors are an error (EBADMSG), descriptors closed. Returns bytes, 0 at the end, -1 with errno. */
 ssize_t sock_recv_fds(int fd, void *data, size_t size, int *fds);
+/* The same where no descriptor should come, or with `only` at most one, which it gets (-1: none came). Others are closed,
+ * and *surplus says whether there were any. */
+ssize_t sock_recv_packet(int fd, void *data, size_t size, int *only, bool *surplus);
 
 int sock_set_nonblocking(int fd);
 void sock_close(int *fd); /* closes unless negative, then sets -1 */

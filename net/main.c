@@ -2,20 +2,17 @@
  *
  * ppce-net: the bridge and the taps. See net/net.h.
  */
-#include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <linux/netlink.h>
 
+#include "lib/daemon.h"
 #include "lib/log.h"
 #include "net/jail.h"
 #include "net/net.h"
@@ -26,7 +23,7 @@
 
 struct daemon {
 	struct net n;
-	uv_signal_t term, interrupt;
+	struct daemon_life life;
 };
 
 static const char usage[] =
@@ -39,36 +36,16 @@ static const char usage[] =
 
 /* --- start -------------------------------------------------------------------------------------------------------- */
 
-static void set_up_process(void)
-{
-	static const struct rlimit no_core = { 0, 0 };
-	struct rlimit files;
-
-	if (getenv("PPCE_SUPERVISED"))
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-	setenv("UV_THREADPOOL_SIZE", "1", 1); /* net/maker.h: one job at a time */
-	signal(SIGPIPE, SIG_IGN);
-	umask(077);
-	setrlimit(RLIMIT_CORE, &no_core);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-}
-
 static int load_config(struct net *n, const char *dir, struct err *err)
 {
-	enum log_level level;
-	char path[300];
-
-	if (config_load(dir, &n->config, err) < 0)
+	setenv("UV_THREADPOOL_SIZE", "1", 1); /* net/maker.h: one job at a time */
+	if (daemon_begin("net", dir, &n->config, err) < 0)
 		return -1;
-	if (log_level_parse(n->config.log_level, &level) == 0)
-		log_init("net", level);
+	daemon_raise_files();
 	if (!n->config.network.enabled)
 		return err_set(err, ERR_CONFIG, "network.enabled is false in %s/ppce.yaml", n->config.dir);
-	if (mkdir(config_path(&n->config, "run", path, sizeof path), 0700) < 0 && errno != EEXIST)
-		return err_errno(err, ERR_CONFIG, "cannot make %s", path);
+	if (daemon_mkdir(&n->config, "run", err) < 0)
+		return -1;
 	return jail_check(err);
 }
 
@@ -179,8 +156,9 @@ static int start(struct net *n, struct err *err)
 /* --- run and end -------------------------------------------------------------------------------------------------- */
 
 /* The loop ends with the job of the worker that runs. */
-static void end(struct daemon *d)
+static void end(void *daemon)
 {
+	struct daemon *d = daemon;
 	struct net *n = &d->n;
 	if (n->ending)
 		return;
@@ -190,8 +168,7 @@ static void end(struct daemon *d)
 	peers_end(n);
 	plan_end(n);
 	watch_end(n);
-	uv_close((uv_handle_t *)&d->term, NULL);
-	uv_close((uv_handle_t *)&d->interrupt, NULL);
+	daemon_unwatch(&d->life);
 }
 
 void net_fail(struct net *n, const char *fmt, ...)
@@ -206,21 +183,6 @@ void net_fail(struct net *n, const char *fmt, ...)
 	n->failed = true;
 	if (!n->ending)
 		raise(SIGTERM); /* ends it from the loop, not from under whoever calls */
-}
-
-static void on_signal(uv_signal_t *handle, int number)
-{
-	(void)number;
-	end(handle->data);
-}
-
-static void watch_signals(struct daemon *d)
-{
-	uv_signal_init(&d->n.loop, &d->term);
-	uv_signal_init(&d->n.loop, &d->interrupt);
-	d->term.data = d->interrupt.data = d;
-	uv_signal_start(&d->term, on_signal, SIGTERM);
-	uv_signal_start(&d->interrupt, on_signal, SIGINT);
 }
 
 static void clean_up(struct net *n)
@@ -238,12 +200,11 @@ static int run(const char *dir, struct err *err)
 {
 	static struct daemon d;
 
-	set_up_process();
 	if (load_config(&d.n, dir, err) < 0)
 		return -1;
 	if (uv_loop_init(&d.n.loop) < 0)
 		return err_set(err, ERR_INTERNAL, "no event loop");
-	watch_signals(&d);
+	daemon_watch(&d.life, &d.n.loop, end, &d);
 	if (start(&d.n, err) < 0)
 		return -1;
 	log_info("bridge %s, subnet %s, %u sinks", d.n.names.bridge, d.n.config.network.subnet,
@@ -267,34 +228,9 @@ static int probe(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = { { "help", no_argument, NULL, 'h' },
-					       { "probe", no_argument, NULL, 'p' },
-					       { NULL, 0, NULL, 0 } };
-	const char *dir = NULL;
 	struct err err;
-	int c;
 
-	while ((c = getopt_long(argc, argv, "C:h", known, NULL)) != -1) {
-		if (c == 'p')
-			return probe();
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return 0;
-		}
-		if (c != 'C') {
-			fputs(usage, stderr);
-			return 2;
-		}
-		dir = optarg;
-	}
-	if (!dir || optind != argc) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	log_init("net", LOG_LEVEL_INFO);
-	if (run(dir, &err) < 0) {
-		log_error("%s", err.text);
-		return err_exit_code(err.kind);
-	}
-	return 0;
+	if (argc == 2 && strcmp(argv[1], "--probe") == 0)
+		return probe();
+	return run(daemon_arguments(argc, argv, usage, NULL, NULL), &err) < 0 ? daemon_failed(&err) : 0;
 }

@@ -126,17 +126,12 @@ static int flush(struct peer *p)
 static int read_message(struct peer *p, const char **why)
 {
 	struct net_message m;
-	int fds[SOCK_FDS_MAX];
-	ssize_t n = sock_recv_fds(p->fd, &m, sizeof m, fds);
-	bool surplus = false;
+	bool surplus;
+	ssize_t n = sock_recv_packet(p->fd, &m, sizeof m, NULL, &surplus);
 
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	*why = n < 0 ? strerror(errno) : "closed";
-	for (int i = 0; n > 0 && i < SOCK_FDS_MAX; i++) {
-		surplus = surplus || fds[i] >= 0;
-		sock_close(&fds[i]);
-	}
 	if (n == 0 || (n < 0 && errno == ECONNRESET))
 		return -1;
 	if (n < 0 || surplus || !net_valid(&m, (size_t)n) || m.type > NET_GIVE) {

@@ -2,19 +2,13 @@
  *
  * ppce-proxy: the only door of the platform. See proxy.h for the parts and request.c for the path of a request.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/daemon.h"
 #include "lib/log.h"
 #include "lib/names.h"
 #include "lib/sock.h"
@@ -106,50 +100,29 @@ static void on_second(uv_timer_t *timer)
 	registrations_sweep(&p->registrations, now);
 }
 
-static void on_term(uv_signal_t *sig, int signum)
+static void stop(void *loop)
 {
-	struct proxy *p = sig->data;
-	(void)signum;
-	uv_stop(p->loop);
+	uv_stop(loop);
 }
 
 static void start_clocks(struct proxy *p)
 {
 	uv_timer_init(p->loop, &p->second);
 	uv_timer_init(p->loop, &p->waiting);
-	uv_signal_init(p->loop, &p->term);
-	uv_signal_init(p->loop, &p->interrupt);
-	p->second.data = p->waiting.data = p->term.data = p->interrupt.data = p;
+	p->second.data = p->waiting.data = p;
 	uv_timer_start(&p->second, on_second, 1000, 1000);
-	uv_signal_start(&p->term, on_term, SIGTERM);
-	uv_signal_start(&p->interrupt, on_term, SIGINT);
+	daemon_watch(&p->life, p->loop, stop, p->loop);
 }
 
 /* --- begin --------------------------------------------------------------------------------------------------- */
 
-static void prepare_process(void)
-{
-	struct rlimit files, no_core = { 0, 0 };
-	if (getenv("PPCE_SUPERVISED"))
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	setrlimit(RLIMIT_CORE, &no_core); /* users' data passes through this memory */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	umask(077);
-	signal(SIGPIPE, SIG_IGN);
-}
-
 static int load(struct proxy *p, const char *dir, struct err *err)
 {
 	char path[512];
-	enum log_level level;
-	if (config_load(dir, &p->config, err) < 0)
+	if (daemon_begin("proxy", dir, &p->config, err) < 0)
 		return -1;
-	if (log_level_parse(p->config.log_level, &level) == 0)
-		log_init("proxy", level);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	daemon_raise_files();
 	p->policy = policy_load(config_path(&p->config, "policy.yaml", path, sizeof path), err);
 	if (!p->policy)
 		return -1;
@@ -232,8 +205,7 @@ static void end(struct proxy *p)
 	uv_close((uv_handle_t *)&p->second, NULL);
 	uv_close((uv_handle_t *)&p->waiting, NULL);
 	health_stop(p);
-	uv_close((uv_handle_t *)&p->term, NULL);
-	uv_close((uv_handle_t *)&p->interrupt, NULL);
+	daemon_unwatch(&p->life);
 	unlink(config_path(&p->config, "run/proxy.sock", path, sizeof path));
 	uv_run(p->loop, UV_RUN_DEFAULT);
 	rest_free(p->rest);
@@ -244,44 +216,18 @@ static void end(struct proxy *p)
 	uv_loop_close(p->loop);
 }
 
-static int usage(FILE *f)
-{
-	fputs("usage: ppce-proxy -C DIR [--listen ADDRESS:PORT]\n"
-	      "The door of the platform in DIR, as made by `ppce init DIR`. Usually started by `ppce up`.\n",
-	      f);
-	return f == stdout ? 0 : 2;
-}
-
-static int fail(const struct err *err)
-{
-	log_error("%s", err->text);
-	return err_exit_code(err->kind);
-}
+static const char usage[] =
+	"usage: ppce-proxy -C DIR [--listen ADDRESS:PORT]\n"
+	"The door of the platform in DIR, as made by `ppce init DIR`. Usually started by `ppce up`.\n";
 
 int main(int argc, char **argv)
 {
 	static struct proxy proxy;
-	const char *dir = NULL, *listen_on = NULL;
-	struct err err = { 0 };
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "-C") == 0 && i + 1 < argc)
-			dir = argv[++i];
-		else if (strcmp(argv[i], "--listen") == 0 && i + 1 < argc)
-			listen_on = argv[++i];
-		else
-			return usage(strcmp(argv[i], "--help") == 0 ? stdout : stderr);
-	}
-	if (!dir)
-		return usage(stderr);
-	log_init("proxy", LOG_LEVEL_INFO);
-	prepare_process();
-	if (sodium_init() < 0) {
-		err_set(&err, ERR_INTERNAL, "libsodium does not start");
-		return fail(&err);
-	}
+	const char *listen_on = NULL, *dir = daemon_arguments(argc, argv, usage, "listen", &listen_on);
+	struct err err;
 	proxy.loop = uv_default_loop();
 	if (load(&proxy, dir, &err) < 0 || begin(&proxy, listen_on, &err) < 0)
-		return fail(&err);
+		return daemon_failed(&err);
 	uv_run(proxy.loop, UV_RUN_DEFAULT);
 	log_info("ending");
 	end(&proxy);

@@ -28,6 +28,7 @@
 #include "lib/audit.h"
 #include "lib/buf.h"
 #include "lib/config.h"
+#include "lib/daemon.h"
 #include "lib/http.h"
 #include "lib/http_client.h"
 #include "lib/rest.h"
@@ -67,7 +68,7 @@ struct proxy {
 	uint64_t mismatches;	    /* answers or requests stopped by the last check before a hand-over: always 0 */
 	uv_timer_t second, waiting; /* sweeps; the queue's longest wait */
 	uv_timer_t health;	    /* rounds of proxy/health.c */
-	uv_signal_t term, interrupt;
+	struct daemon_life life;
 	uint64_t end_ms; /* loop time after which nothing is waited for any more */
 };
 

@@ -2,24 +2,17 @@
 //
 // ppce-store: the labelled data gateway. One loop decides; pool.h has the only other threads.
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sodium.h>
 
+#include "lib/daemon.h"
 #include "lib/log.h"
 #include "lib/sock.h"
 #include "store/attach.h"
 #include "store/certificates.h"
-
-#define GRACE_MS 3000 /* for answers under way at the end */
 
 struct daemon {
 	struct store store;
@@ -27,32 +20,11 @@ struct daemon {
 	struct rest_config rest_config;
 	struct rest *rest;
 	struct http_server *server;
-	uv_signal_t term, intr, hup;
-	uv_timer_t grace;
-	bool ending;
+	struct daemon_life life;
+	uv_signal_t hup;
 };
 
 /* ---- Start ---- */
-
-static void set_up_process(void)
-{
-	static const struct rlimit no_core = { 0, 0 };
-	if (getenv("PPCE_SUPERVISED"))
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);	  /* a file that may not grow is an error of write(2), not the end */
-	setrlimit(RLIMIT_CORE, &no_core); /* people's data is in memory */
-	umask(077);
-}
-
-static int make_dir(const struct config *c, const char *tail, struct err *err)
-{
-	char path[320];
-	config_path(c, tail, path, sizeof path);
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return err_errno(err, ERR_CONFIG, "cannot make %s", path);
-	return 0;
-}
 
 /* A platform without queries.yaml has no queries. */
 static int load_queries(struct store *s, struct err *err)
@@ -69,17 +41,14 @@ static int load_queries(struct store *s, struct err *err)
 static int load_config(struct store *s, const char *dir, struct err *err)
 {
 	char path[320];
-	enum log_level level;
-	if (config_load(dir, &s->config, err) < 0)
+	if (daemon_begin("store", dir, &s->config, err) < 0)
 		return -1;
-	if (!log_level_parse(s->config.log_level, &level))
-		log_init("store", level);
 	s->policy = policy_load(config_path(&s->config, "policy.yaml", path, sizeof path), err);
 	if (!s->policy || load_queries(s, err) < 0)
 		return -1;
 	if (ticket_key_load(config_path(&s->config, "secrets/ticket.key", path, sizeof path), s->key, err) < 0)
 		return -1;
-	if (make_dir(&s->config, "state", err) < 0 || make_dir(&s->config, "run", err) < 0)
+	if (daemon_mkdir(&s->config, "state", err) < 0 || daemon_mkdir(&s->config, "run", err) < 0)
 		return -1;
 	return 0;
 }
@@ -136,19 +105,11 @@ static int open_rest_socket(struct daemon *d, struct err *err)
 
 /* ---- Run and end ---- */
 
-static void on_grace_over(uv_timer_t *timer)
-{
-	log_warn("calls under way were cut off");
-	uv_stop(timer->loop);
-}
-
 /* Instances first: nobody gets anything after that. Then each part closes its handles and so lets the loop end. */
-static void end(struct daemon *d)
+static void end(void *daemon)
 {
+	struct daemon *d = daemon;
 	struct store *s = &d->store;
-	if (d->ending)
-		return;
-	d->ending = true;
 	log_info("ending");
 	if (s->attach)
 		attach_stop(s->attach);
@@ -162,17 +123,8 @@ static void end(struct daemon *d)
 		audit_close(s->audit);
 	s->http = NULL;
 	s->audit = NULL;
-	uv_close((uv_handle_t *)&d->term, NULL);
-	uv_close((uv_handle_t *)&d->intr, NULL);
 	uv_close((uv_handle_t *)&d->hup, NULL);
-	uv_timer_start(&d->grace, on_grace_over, GRACE_MS, 0);
-	uv_unref((uv_handle_t *)&d->grace);
-}
-
-static void on_end_signal(uv_signal_t *signal, int number)
-{
-	(void)number;
-	end(signal->data);
+	daemon_grace(&d->life, "calls");
 }
 
 static void on_hup(uv_signal_t *signal, int number)
@@ -186,13 +138,9 @@ static void on_hup(uv_signal_t *signal, int number)
 
 static void start_handles(struct daemon *d)
 {
-	uv_signal_init(&d->loop, &d->term);
-	uv_signal_init(&d->loop, &d->intr);
+	daemon_watch(&d->life, &d->loop, end, d);
 	uv_signal_init(&d->loop, &d->hup);
-	uv_timer_init(&d->loop, &d->grace);
-	d->term.data = d->intr.data = d->hup.data = d;
-	uv_signal_start(&d->term, on_end_signal, SIGTERM);
-	uv_signal_start(&d->intr, on_end_signal, SIGINT);
+	d->hup.data = d;
 	uv_signal_start(&d->hup, on_hup, SIGHUP);
 }
 
@@ -224,11 +172,9 @@ static int run(struct daemon *d, struct err *err)
 	else
 		log_info("ready");
 	uv_run(&d->loop, UV_RUN_DEFAULT);
-	uv_close((uv_handle_t *)&d->grace, NULL);
-	uv_run(&d->loop, UV_RUN_NOWAIT);
+	daemon_close(&d->life);
 	rest_free(d->rest);
 	close_state(&d->store);
-	uv_loop_close(&d->loop);
 	return rc;
 }
 
@@ -241,27 +187,7 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
 	static struct daemon d;
-	const char *dir = NULL;
-	struct err err = { ERR_NONE, "" };
-	int c;
-	while ((c = getopt(argc, argv, "C:h")) != -1) {
-		if (c == 'C')
-			dir = optarg;
-		else if (c == 'h')
-			return fputs(usage, stdout) < 0;
-		else
-			break;
-	}
-	if (!dir || optind != argc || c != -1) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	log_init("store", LOG_LEVEL_INFO);
-	set_up_process();
-	if (sodium_init() < 0)
-		err_set(&err, ERR_INTERNAL, "libsodium does not start");
-	else if (!load_config(&d.store, dir, &err) && !run(&d, &err))
-		return 0;
-	log_error("%s", err.text);
-	return err_exit_code(err.kind);
+	const char *dir = daemon_arguments(argc, argv, usage, NULL, NULL);
+	struct err err;
+	return load_config(&d.store, dir, &err) < 0 || run(&d, &err) < 0 ? daemon_failed(&err) : 0;
 }

@@ -173,17 +173,12 @@ static bool take_released(struct attach *a, const struct attach_message *m)
 static int read_message(struct attach *a, const char **why)
 {
 	struct attach_message m;
-	int fds[SOCK_FDS_MAX];
-	ssize_t n = sock_recv_fds(a->fd, &m, sizeof m, fds);
-	bool surplus = false;
+	bool surplus;
+	ssize_t n = sock_recv_packet(a->fd, &m, sizeof m, NULL, &surplus);
 
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	*why = n < 0 ? strerror(errno) : "closed";
-	for (int i = 0; n > 0 && i < SOCK_FDS_MAX; i++) {
-		surplus = surplus || fds[i] >= 0;
-		sock_close(&fds[i]);
-	}
 	if (n <= 0)
 		return -1;
 	if (!surplus && attach_valid(&m, (size_t)n) && take_released(a, &m))

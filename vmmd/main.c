@@ -2,18 +2,11 @@
  *
  * ppce-vmmd: images, apps, instances, and the tenders that run them.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/daemon.h"
 #include "lib/http_client.h"
 #include "lib/log.h"
 #include "lib/names.h"
@@ -21,13 +14,10 @@
 #include "vmmd/state.h"
 #include "vmmd/vmmd.h"
 
-#define GRACE_MS 3000 /* for answers under way at the end */
-
 struct daemon {
 	struct vmmd v;
 	struct rest_api *api;
-	uv_signal_t term, interrupt;
-	uv_timer_t grace;
+	struct daemon_life life;
 };
 
 static const char usage[] = "usage: ppce-vmmd -C DIR\n"
@@ -52,44 +42,17 @@ static int set_up_descriptors(struct err *err)
 	return 0;
 }
 
-static int set_up_process(struct err *err)
-{
-	static const struct rlimit no_core = { 0, 0 };
-	struct rlimit files;
-
-	if (getenv("PPCE_SUPERVISED"))
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
-	signal(SIGCHLD, SIG_DFL);
-	umask(077);
-	setrlimit(RLIMIT_CORE, &no_core); /* inherited by tenders: a guest's memory holds users' data */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	return set_up_descriptors(err);
-}
-
-static int make_dir(const struct config *c, const char *tail, struct err *err)
-{
-	char path[300];
-	config_path(c, tail, path, sizeof path);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_errno(err, ERR_CONFIG, "cannot make %s", path);
-	return 0;
-}
-
 static int load_config(struct vmmd *v, const char *dir, struct err *err)
 {
 	char path[300];
-	enum log_level level;
 	struct label bottom;
 
-	if (config_load(dir, &v->config, err) < 0)
+	if (daemon_begin("vmmd", dir, &v->config, err) < 0)
 		return -1;
-	if (log_level_parse(v->config.log_level, &level) == 0)
-		log_init("vmmd", level);
+	signal(SIGCHLD, SIG_DFL);
+	daemon_raise_files();
+	if (set_up_descriptors(err) < 0)
+		return -1;
 	v->policy = policy_load(config_path(&v->config, "policy.yaml", path, sizeof path), err);
 	if (!v->policy)
 		return -1;
@@ -98,7 +61,7 @@ static int load_config(struct vmmd *v, const char *dir, struct err *err)
 		return -1;
 	static const char *const dirs[] = { "run", "state", "images", "log", NULL };
 	for (const char *const *d = dirs; *d; d++)
-		if (make_dir(&v->config, *d, err) < 0)
+		if (daemon_mkdir(&v->config, *d, err) < 0)
 			return -1;
 	return applog_init(v->config.dir, err);
 }
@@ -133,15 +96,10 @@ static int start(struct daemon *d, struct err *err)
 
 /* --- run and end -------------------------------------------------------------------------------------------------- */
 
-static void on_grace_over(uv_timer_t *timer)
-{
-	log_warn("answers under way were cut off");
-	uv_stop(timer->loop);
-}
-
 /* Every tender is dead and reaped when this returns; the loop then ends as soon as the last answers are out. */
-static void end(struct daemon *d)
+static void end(void *daemon)
 {
+	struct daemon *d = daemon;
 	struct vmmd *v = &d->v;
 	if (v->ending)
 		return;
@@ -157,26 +115,7 @@ static void end(struct daemon *d)
 	instances_end(v);
 	attach_end(v);
 	network_end(v);
-	uv_close((uv_handle_t *)&d->term, NULL);
-	uv_close((uv_handle_t *)&d->interrupt, NULL);
-	uv_timer_start(&d->grace, on_grace_over, GRACE_MS, 0);
-	uv_unref((uv_handle_t *)&d->grace);
-}
-
-static void on_signal(uv_signal_t *handle, int number)
-{
-	(void)number;
-	end(handle->data);
-}
-
-static void watch_signals(struct daemon *d)
-{
-	uv_signal_init(&d->v.loop, &d->term);
-	uv_signal_init(&d->v.loop, &d->interrupt);
-	uv_timer_init(&d->v.loop, &d->grace);
-	d->term.data = d->interrupt.data = d;
-	uv_signal_start(&d->term, on_signal, SIGTERM);
-	uv_signal_start(&d->interrupt, on_signal, SIGINT);
+	daemon_grace(&d->life, "answers");
 }
 
 static void clean_up(struct daemon *d)
@@ -187,19 +126,17 @@ static void clean_up(struct daemon *d)
 	tenders_free(v);
 	state_close(v->state);
 	policy_free(v->policy);
-	uv_close((uv_handle_t *)&d->grace, NULL);
-	uv_run(&v->loop, UV_RUN_NOWAIT);
-	uv_loop_close(&v->loop);
+	daemon_close(&d->life);
 }
 
 static int run(const char *dir, struct err *err)
 {
 	static struct daemon d; /* large: the ring of events */
-	if (set_up_process(err) < 0 || load_config(&d.v, dir, err) < 0)
+	if (load_config(&d.v, dir, err) < 0)
 		return -1;
 	if (uv_loop_init(&d.v.loop) < 0)
 		return err_set(err, ERR_INTERNAL, "no event loop");
-	watch_signals(&d);
+	daemon_watch(&d.life, &d.v.loop, end, &d);
 	if (start(&d, err) < 0)
 		return -1; /* nothing runs yet: shells and boots start from the loop */
 	log_info("%s backend, %u images, %u apps", d.v.tenders.kvm ? "kvm" : "process", d.v.images.count,
@@ -212,30 +149,6 @@ static int run(const char *dir, struct err *err)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = { { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
-	const char *dir = NULL;
 	struct err err;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "C:h", known, NULL)) != -1) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return 0;
-		}
-		if (c != 'C') {
-			fputs(usage, stderr);
-			return 2;
-		}
-		dir = optarg;
-	}
-	if (!dir || optind != argc) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	log_init("vmmd", LOG_LEVEL_INFO);
-	if (run(dir, &err) < 0) {
-		log_error("%s", err.text);
-		return err_exit_code(err.kind);
-	}
-	return 0;
+	return run(daemon_arguments(argc, argv, usage, NULL, NULL), &err) < 0 ? daemon_failed(&err) : 0;
 }

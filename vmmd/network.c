@@ -272,22 +272,18 @@ static void lose(struct vmmd *v, const char *why)
 static int read_message(struct vmmd *v, const char **why)
 {
 	struct net_message m;
-	int fds[SOCK_FDS_MAX];
-	ssize_t size = sock_recv_fds(v->network.fd, &m, sizeof m, fds);
-	bool surplus = false;
+	int fd;
+	bool surplus;
+	ssize_t size = sock_recv_packet(v->network.fd, &m, sizeof m, &fd, &surplus);
 
 	if (size < 0 && errno == EAGAIN)
 		return 0;
 	*why = size < 0 ? strerror(errno) : "closed";
-	for (int i = 1; size > 0 && i < SOCK_FDS_MAX; i++) {
-		surplus = surplus || fds[i] >= 0;
-		sock_close(&fds[i]);
-	}
 	if (size <= 0)
 		return -1;
 	if (surplus || !net_valid(&m, (size_t)size))
-		sock_close(&fds[0]);
-	else if (take_message(v, &m, fds[0]))
+		sock_close(&fd);
+	else if (take_message(v, &m, fd))
 		return 1;
 	*why = "it sent a malformed message";
 	return -1;

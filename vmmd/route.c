@@ -277,17 +277,12 @@ static void on_stop(struct vmmd *v, const struct routing_message *m)
 static int read_message(struct route_peer *p, const char **why)
 {
 	struct routing_message m;
-	int fds[SOCK_FDS_MAX];
-	ssize_t n = sock_recv_fds(p->fd, &m, sizeof m, fds);
-	bool surplus = false;
+	bool surplus;
+	ssize_t n = sock_recv_packet(p->fd, &m, sizeof m, NULL, &surplus);
 
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	*why = n < 0 ? strerror(errno) : "closed";
-	for (int i = 0; n > 0 && i < SOCK_FDS_MAX; i++) {
-		surplus = surplus || fds[i] >= 0;
-		sock_close(&fds[i]);
-	}
 	if (n <= 0)
 		return -1;
 	if (surplus || !routing_valid(&m, (size_t)n) || m.type > ROUTING_STOP) {

@@ -282,16 +282,11 @@ static int read_message(struct tender *t)
 		return read_line(t);
 
 	struct control_message m;
-	int fds[SOCK_FDS_MAX];
-	ssize_t n = sock_recv_fds(t->control, &m, sizeof m, fds);
-	bool surplus = false;
+	bool surplus;
+	ssize_t n = sock_recv_packet(t->control, &m, sizeof m, NULL, &surplus);
 
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	for (int i = 0; n > 0 && i < SOCK_FDS_MAX; i++) {
-		surplus = surplus || fds[i] >= 0;
-		sock_close(&fds[i]);
-	}
 	if (n == 0 || (n < 0 && errno == ECONNRESET)) {
 		uv_poll_stop(&t->control_poll);
 		tender_deadline(t, CLOSE_MS, "ending after its control socket was closed");

@@ -2,27 +2,19 @@
 """Runs the real ppce-audit in a directory of its own, and speaks to it as the other daemons do."""
 import http.client
 import json
-import os
 import pathlib
 import secrets
-import shutil
-import signal
 import socket
 import struct
 import subprocess
-import tempfile
-import threading
 
 import harness
+from daemon_base import Daemon
 
 MAGIC = 0x41535050
 HEAD = struct.Struct("<IIQ")
 ACK = struct.Struct("<IIQQ")
 WRITTEN, MALFORMED, STOPPED = 0, 1, 2
-
-
-def program(name="ppce-audit"):
-    return str(harness.build_dir() / "bin" / name)
 
 
 def packet(number, record):
@@ -78,14 +70,14 @@ class Client:
         return self.receive() is None
 
 
-class AuditDaemon:
+class AuditDaemon(Daemon):
     """One ppce-audit. `settings` are keys of the config's section audit; an existing ppce.yaml is left alone."""
 
+    name = "ppce-audit"
+
     def __init__(self, directory=None, start=True, **settings):
-        self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="ppce-audit-"))
-        self.own_dir = directory is None
-        self.process = None
-        self.log = ""
+        super().__init__(directory)
+        self.dir = pathlib.Path(self.dir)
         (self.dir / "secrets").mkdir(parents=True, exist_ok=True, mode=0o700)
         key = self.dir / "secrets" / "audit.key"
         if not key.exists():
@@ -94,68 +86,10 @@ class AuditDaemon:
         if not (self.dir / "ppce.yaml").exists():
             self.configure(**settings)
         if start:
-            try:
-                self.start()
-            except BaseException:
-                self.clean_up()
-                raise
+            self.start_or_clean_up()
 
     def configure(self, **settings):
         (self.dir / "ppce.yaml").write_text("audit:\n" + "".join(f"  {k}: {v}\n" for k, v in settings.items()))
-
-    # Life
-
-    def spawn(self):
-        self.ready = threading.Event()
-        self.process = subprocess.Popen([program(), "-C", self.dir], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, text=True, errors="replace")
-        self.reader = threading.Thread(target=self._read_log, args=(self.process.stderr,), daemon=True)
-        self.reader.start()
-
-    def _read_log(self, stream):
-        for line in stream:
-            self.log += line
-            if line.rstrip().endswith("ready"):
-                self.ready.set()
-        stream.close()
-        self.ready.set()
-
-    def start(self):
-        self.spawn()
-        assert self.ready.wait(30) and self.process.poll() is None, f"ppce-audit does not start:\n{self.log}"
-        return self
-
-    def wait(self):
-        code = self.process.wait(30)
-        self.reader.join(10)
-        self.process = None
-        return code
-
-    def kill(self):
-        self.process.kill()
-        self.wait()
-
-    def stop(self):
-        if not self.process:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        code = self.wait()
-        assert code == 0, f"ppce-audit ended with {code}:\n{self.log}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        try:
-            self.stop()  # a daemon that crashed on the way fails here, by its exit code
-        finally:
-            self.clean_up()
-
-    def clean_up(self):
-        if self.process:
-            self.kill()
-        if self.own_dir:
-            shutil.rmtree(self.dir, ignore_errors=True)
 
     # What can be asked
 
@@ -195,7 +129,7 @@ class AuditDaemon:
         return sorted((self.files / "data").iterdir())
 
     def ppce(self, *args):
-        return subprocess.run([program("ppce"), *map(str, args), "-C", self.dir], stdin=subprocess.DEVNULL,
+        return subprocess.run([harness.build_dir() / "bin" / "ppce", *map(str, args), "-C", self.dir], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=120)
 
     def verify(self):

@@ -181,8 +181,7 @@ def test_the_command_line_without_daemons(log):
 def test_a_second_writer_is_refused(log):
     fill(log, 1)
     second = AuditDaemon(directory=log.dir, start=False)
-    second.spawn()
-    assert second.wait() not in (0, None) and "another process listens" in second.log
+    assert second.failing_start() not in (0, None) and "another process listens" in second.log
     fill(log, 1)
     log.stop()
     both_agree(log, 2)
@@ -200,8 +199,7 @@ def test_a_bad_key_is_refused(text, mode, says):
         if text is not None:
             key.write_text(text)
             key.chmod(mode)
-        log.spawn()
-        assert log.wait() == 78 and says in log.log, log.log
+        assert log.failing_start() == 78 and says in log.log, log.log
         assert not log.files.exists()
     finally:
         log.clean_up()

@@ -6,18 +6,14 @@ import http.server
 import json
 import os
 import pathlib
-import shutil
-import signal
 import socket
 import socketserver
 import struct
-import subprocess
-import tempfile
 import threading
 
 import audit_daemon
+from daemon_base import Daemon
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
 MESSAGE = struct.Struct("=IIQqQ32s37s65s33s1024s1024s65s")
 LOOKUP, REVOKED_OK, FOUND, UNKNOWN, REVOKE = 1, 2, 16, 17, 18
@@ -30,11 +26,6 @@ classes:
   staff: {clearance: "level=MID,comp={A}"}
   chief: {clearance: "level=HIGH,comp={A,B}"}
 """
-
-
-def program():
-    build = pathlib.Path(os.environ.get("PPCE_BUILD") or ROOT / "build").resolve()
-    return str(build / "bin" / "ppce-auth")
 
 
 def token_hash(token):
@@ -113,16 +104,14 @@ class Proxy:
         self.send(message(REVOKED_OK, revocation.id))
 
 
-class Auth:
+class Auth(Daemon):
     """One ppce-auth, and the ppce-audit that it needs. `settings` are keys of the config's section auth."""
 
-    def __init__(self, directory=None, policy=POLICY, start=True, preexec=None, **settings):
-        self.dir = directory or tempfile.mkdtemp(prefix="ppce-auth-")
-        self.own_dir = directory is None
-        self.process = self.auditor = None
-        self.log = ""
-        self.preexec = preexec
-        os.makedirs(self.dir, exist_ok=True)
+    name = "ppce-auth"
+
+    def __init__(self, directory=None, policy=POLICY, start=True, **settings):
+        super().__init__(directory)
+        self.auditor = None
         self.configure(policy, **settings)
         if start:
             try:
@@ -138,66 +127,15 @@ class Auth:
             "auth:\n" + "".join(f"  {k}: {v}\n" for k, v in values.items()))
         pathlib.Path(self.dir, "policy.yaml").write_text(policy)
 
-    def path(self, tail):
-        return os.path.join(self.dir, tail)
-
-    def spawn(self):
-        self.ready = threading.Event()
-        self.process = subprocess.Popen([program(), "-C", self.dir], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, text=True, errors="replace", preexec_fn=self.preexec)
-        self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
-        self.reader.start()
-
-    def read_log(self, stream):
-        for line in stream:
-            self.log += line
-            if line.rstrip().endswith("ready"):
-                self.ready.set()
-        stream.close()
-        self.ready.set()
-
-    def start(self):
-        self.spawn()
-        assert self.ready.wait(30) and self.process.poll() is None, f"ppce-auth does not start:\n{self.log}"
-        return self
-
-    def wait(self):
-        """Exit code after it ended by itself."""
-        code = self.process.wait(30)
-        self.reader.join(10)
-        self.process = None
-        return code
-
-    def kill(self):
-        self.process.kill()
-        self.wait()
-
-    def stop(self):
-        if not self.process:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        code = self.wait()
-        assert code == 0, f"ppce-auth ended with {code}:\n{self.log}"
-
     def alive(self):
         return self.process.poll() is None and self.call("GET", "/livez").status == 200
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        try:
-            self.stop()  # a daemon that crashed on the way fails here, by its exit code
-        finally:
-            self.clean_up()
 
     def clean_up(self):
         if self.process:
             self.kill()
         if self.auditor:
             self.auditor.clean_up()
-        if self.own_dir:
-            shutil.rmtree(self.dir, ignore_errors=True)
+        super().clean_up()
 
     # -- REST --
 

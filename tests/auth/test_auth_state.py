@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from auth_daemon import FOUND, PASSWORD, UNKNOWN, Auth, program
+from auth_daemon import FOUND, PASSWORD, UNKNOWN, Auth
 
 
 def test_a_restart_keeps_users_and_sessions():
@@ -163,8 +163,7 @@ def test_a_bad_database_is_refused_and_left_alone(harm, says):
         path = a.path("state/auth.db")
         harm(path)
         before = open(path, "rb").read() if os.path.isfile(path) else None
-        a.spawn()
-        assert a.wait() not in (0, None) and says in a.log and "state/auth.db" in a.log, a.log
+        assert a.failing_start() not in (0, None) and says in a.log and "state/auth.db" in a.log, a.log
         if before is not None:
             assert open(path, "rb").read() == before
 
@@ -186,34 +185,25 @@ def test_a_read_only_database_is_refused():
         os.chmod(a.path("state/auth.db"), 0o400)
         os.chown(a.path("state/auth.db"), 0, 65534)
         os.chmod(a.path("state/auth.db"), 0o440)
-        shutil.copy(program(), a.path("ppce-auth"))
+        shutil.copy(a.program, a.path("ppce-auth"))
         os.chmod(a.path("ppce-auth"), 0o755)
-        a.preexec = become_nobody
-        import auth_daemon
-        original, auth_daemon.program = auth_daemon.program, lambda: a.path("ppce-auth")
-        try:
-            a.spawn()
-            code = a.wait()
-        finally:
-            auth_daemon.program = original
+        a.program, a.options = a.path("ppce-auth"), {"preexec_fn": become_nobody}
+        code = a.failing_start()
         assert code not in (0, None) and "auth.db" in a.log and "owner" in a.log, a.log
 
 
 def test_config_errors():
     with Auth(start=False, argon2_memory_mib=4) as a:
-        a.spawn()
-        assert a.wait() == 78 and "argon2_memory_mib" in a.log
+        assert a.failing_start() == 78 and "argon2_memory_mib" in a.log
     with Auth(start=False, policy="axes: {level: {chian: [A]}}\n") as a:
-        a.spawn()
-        assert a.wait() == 78 and "policy.yaml" in a.log
+        assert a.failing_start() == 78 and "policy.yaml" in a.log
 
 
 def test_two_daemons_in_one_directory():
     with Auth() as a:
         a.add("ann")
         b = Auth(directory=a.dir, start=False)
-        b.spawn()
-        assert b.wait() not in (0, None) and "auth-session.sock" in b.log
+        assert b.failing_start() not in (0, None) and "auth-session.sock" in b.log
         a.login("ann")
 
 

@@ -164,6 +164,34 @@ static void test_surplus_fds(void **state)
 	assert_int_equal(open_fds(), before);
 }
 
+/* Where at most one descriptor is expected, or none: the others are closed, and one hears of them. */
+static void test_at_most_one_fd(void **state)
+{
+	(void)state;
+	int pair[2], only, before = open_fds();
+	bool surplus;
+	char text[4];
+	make_pair(SOCK_SEQPACKET, pair);
+	assert_int_equal(sock_recv_packet(pair[1], text, sizeof text, &only, &surplus), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_true(only == -1 && !surplus);
+	for (size_t n = 1; n <= SOCK_FDS_MAX; n++) {
+		send_many(pair[0], n);
+		assert_int_equal(sock_recv_packet(pair[1], text, sizeof text, NULL, &surplus), 1);
+		assert_true(surplus);
+		send_many(pair[0], n);
+		assert_int_equal(sock_recv_packet(pair[1], text, sizeof text, &only, &surplus), 1);
+		assert_true(only >= 0 && surplus == (n > 1));
+		assert_int_equal(open_fds(), before + 3);
+		sock_close(&only);
+	}
+	assert_int_equal(sock_send_fds(pair[0], "x", 1, NULL, 0), 0);
+	assert_int_equal(sock_recv_packet(pair[1], text, sizeof text, NULL, &surplus), 1);
+	assert_false(surplus);
+	close_pair(pair);
+	assert_int_equal(open_fds(), before);
+}
+
 static void test_listen(void **state)
 {
 	(void)state;
@@ -261,10 +289,11 @@ static void test_bad_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pass_fds),     cmocka_unit_test(test_plain_packets),
-		cmocka_unit_test(test_truncated),    cmocka_unit_test(test_surplus_fds),
-		cmocka_unit_test(test_listen),	     cmocka_unit_test(test_stale),
-		cmocka_unit_test(test_full_backlog), cmocka_unit_test(test_bad_paths),
+		cmocka_unit_test(test_pass_fds),       cmocka_unit_test(test_plain_packets),
+		cmocka_unit_test(test_truncated),      cmocka_unit_test(test_surplus_fds),
+		cmocka_unit_test(test_at_most_one_fd), cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_stale),	       cmocka_unit_test(test_full_backlog),
+		cmocka_unit_test(test_bad_paths),
 	};
 	return cmocka_run_group_tests_name("sock", tests, make_dir, remove_dir);
 }

@@ -7,18 +7,15 @@ import json
 import os
 import pathlib
 import select
-import shutil
-import signal
 import socket
 import struct
 import subprocess
-import tempfile
-import threading
 import time
 import uuid
 
 import frames
-from harness import UnixClient, build_dir, eventually, process_born
+from daemon_base import Daemon
+from harness import UnixClient, build_dir, eventually
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
@@ -234,18 +231,16 @@ class Peer:
         return True
 
 
-class Net:
+class Net(Daemon):
     """One ppce-net. `settings` are keys of the section network."""
 
+    name = "ppce-net"
+
     def __init__(self, directory=None, start=True, sinks=(), user=None, **settings):
-        self.dir = str(directory or tempfile.mkdtemp(prefix="ppce-net-"))
-        self.own_dir = directory is None
-        self.user = user
-        self.process, self.log = None, ""
-        os.makedirs(self.dir, exist_ok=True)
+        super().__init__(directory, user=user)
         self.configure(sinks=sinks, **settings)
         if start:
-            self.start()
+            self.start_or_clean_up()
 
     def configure(self, sinks=(), **settings):
         values = {"enabled": "true", "taps": 2, "reuse_s": 0, **settings}
@@ -255,71 +250,6 @@ class Net:
                 f"    {name}: {{address: {address}, port: {port}, label: 'level=LOW'}}\n"
                 for name, address, port in sinks)
         pathlib.Path(self.dir, "ppce.yaml").write_text(text)
-
-    def path(self, tail):
-        return os.path.join(self.dir, tail)
-
-    def spawn(self):
-        self.ready = threading.Event()
-        self.process = subprocess.Popen([build_dir() / "bin" / "ppce-net", "-C", self.dir], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-                                        user=self.user)
-        self.born = process_born(self.process.pid)
-        self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
-        self.reader.start()
-
-    def read_log(self, stream):
-        for line in stream:
-            self.log += line
-            if line.endswith(": ready\n"):
-                self.ready.set()
-
-    def start(self):
-        self.spawn()
-        eventually(lambda: self.ready.is_set() or self.process.poll() is not None, 20, "ready")
-        assert self.process.poll() is None, self.log
-        return self
-
-    def failing_start(self):
-        """Exit code of a start that must fail."""
-        self.spawn()
-        code = self.process.wait(30)
-        self.reader.join(10)
-        self.process = None
-        return code
-
-    def ended(self):
-        """Waits until it has ended by itself; its exit code."""
-        code = self.process.wait(20)
-        self.reader.join(10)
-        self.process = None
-        return code
-
-    def stop(self, sig=signal.SIGTERM):
-        if not self.process:
-            return
-        pid = self.process.pid
-        self.process.send_signal(sig)
-        code = self.process.wait(20)
-        self.process = None
-        self.reader.join(10)
-        assert process_born(pid) != self.born, "a process is left"
-        assert sig != signal.SIGTERM or code == 0, f"exit code {code}\n{self.log}"
-
-    def close(self):
-        try:
-            self.stop()
-        finally:
-            if self.process:
-                self.process.kill()
-            if self.own_dir:
-                shutil.rmtree(self.dir, ignore_errors=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def peer(self):
         return Peer(self.path("run/net.sock"))

@@ -219,7 +219,7 @@ def test_disabled_is_refused(make_net):
 def test_without_the_capability(make_net):
     net = make_net(start=False)
     os.chmod(net.dir, 0o777)
-    net.user = 65534
+    net.options["user"] = 65534
     assert net.failing_start() == 78
     assert "CAP_NET_ADMIN" in net.log and "setcap" in net.log
     shutil.rmtree(net.path("run"))
@@ -274,7 +274,7 @@ def test_bridge_removed_by_others_ends_it(make_net):
     with net.peer() as p:
         tap = p.take()
         sh("ip", "link", "del", net.bridge)
-        assert net.ended() == 1 and "was removed by somebody else" in net.log
+        assert net.wait() == 1 and "was removed by somebody else" in net.log
         tap.close()
     assert leftovers() == []
 
@@ -294,7 +294,7 @@ def test_firewall_reload_does_not_open_anything(make_net):
             assert tap.receive(5) and len(sniffer.frames()) == 1
             sniffer.close()
         else:
-            assert net.ended() == 1
+            assert net.wait() == 1
         tap.close()
 
 

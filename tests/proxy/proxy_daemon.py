@@ -8,17 +8,16 @@ import json
 import os
 import pathlib
 import re
-import signal
 import socket
 import struct
-import subprocess
 import threading
 import uuid
 
 import audit_daemon
 from auth_daemon import PASSWORD, Auth
+from daemon_base import Daemon
 from fake_store import RELEASE, RELEASE_MAGIC, TICKET, TICKET_FIELDS
-from harness import Client, Session, UnixClient, build_dir, eventually
+from harness import Client, Session, UnixClient, eventually
 from http_tools import Wire
 from tender import FLAG_LAST, FLAG_TICKET, FRAME, FRAME_FAILED, MAGIC, READY, RESPONSE  # noqa: F401
 from test_http_client import read_request
@@ -200,13 +199,17 @@ class Instance:
             return True
 
 
-class World:
+class World(Daemon):
+    name = "ppce-proxy"
+    arguments = ("--listen", "127.0.0.1:0")
+    ready_line = r"ready on http://([0-9.]+):(\d+)"
+
     def __init__(self, **proxy):
         self.auth = Auth(start=False)
-        self.dir = self.auth.dir
+        super().__init__(self.auth.dir)
         self.settings = "expose_timing: true\n" + ("proxy:\n" if proxy else "") + \
             "".join(f"  {k}: {v}\n" for k, v in proxy.items())
-        self.apps, self.process, self.log = {}, None, ""
+        self.apps = {}
 
     def __enter__(self):
         config = pathlib.Path(self.dir, "ppce.yaml")
@@ -218,12 +221,9 @@ class World:
         key.touch(0o600)
         key.write_text(KEY.hex() + "\n")
         self.vmmd = Vmmd(self.dir)
-        self.process = subprocess.Popen([build_dir() / "bin" / "ppce-proxy", "-C", self.dir, "--listen", "127.0.0.1:0"],
-                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
-        self.ready = threading.Event()
-        self.reader = threading.Thread(target=self.read_log, daemon=True)
-        self.reader.start()
-        assert self.ready.wait(20), self.log
+        self.start()
+        self.host, port = re.search(self.ready_line, self.log).groups()
+        self.port = int(port)
         self.vmmd.accept()
         eventually(self.usable, what="a usable proxy")
         client = Client(self.host, self.port)
@@ -233,30 +233,17 @@ class World:
         self.ann = Session("ann", answer.json())
         return self
 
-    def read_log(self):
-        for line in self.process.stderr:
-            self.log += line
-            if found := re.search(r"ready on http://([0-9.]+):(\d+)", line):
-                self.host, self.port = found.group(1), int(found.group(2))
-                self.ready.set()
-
     def usable(self):
         client = UnixClient(os.path.join(self.dir, "run", "proxy.sock"))
         return client.request("GET", "/readyz").status == 200
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind=None, *_):
         try:
-            self.process.send_signal(signal.SIGTERM)
-            code = self.process.wait(20)
-            self.reader.join(WAIT)
-            assert kind or code == 0, f"ppce-proxy ended with {code}\n{self.log}"
+            super().__exit__(kind)
             assert kind or not re.search("Sanitizer|runtime error:", self.log), self.log
         finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
             self.vmmd.close()
-            self.auth.__exit__()
+            self.auth.close()
 
     def rest(self, target):
         client = UnixClient(os.path.join(self.dir, "run", "proxy.sock"))

@@ -8,19 +8,15 @@ import json
 import mmap
 import os
 import pathlib
-import shutil
-import signal
 import socket
 import socketserver
 import sqlite3
 import struct
-import subprocess
-import tempfile
 import threading
 import time
 import uuid
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from daemon_base import Daemon
 
 LABEL, UUID, NAME, USER, CLASS, PURPOSE, REQUEST, DIGEST, QUERIES = 1024, 37, 33, 65, 33, 65, 40, 65, 256
 TICKET = struct.Struct(f"=IIQQq{UUID}s{NAME}s{USER}s{CLASS}s{UUID}s{PURPOSE}s{REQUEST}s{LABEL}s{LABEL}s32s2x")
@@ -61,21 +57,6 @@ automata:
       - {in: [private, shared], on: derive, self: true, oblige: {delete_days: 30}}
       - {in: any, on: erase, self: true, to: erased}
 """
-
-
-def build_dir():
-    return pathlib.Path(os.environ.get("PPCE_BUILD") or ROOT / "build").resolve()
-
-
-def eventually(condition, seconds=20, what="condition"):
-    """Waits until condition() is true; returns its value."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, f"{what} did not come true within {seconds} s"
-        time.sleep(0.005)
 
 
 def pad(data):
@@ -434,13 +415,13 @@ class RestAnswer:
         return json.loads(self.text)
 
 
-class Store:
+class Store(Daemon):
     """One ppce-store, with an audit log and an auth played here. `sql` fills SQLite's file."""
 
+    name = "ppce-store"
+
     def __init__(self, queries, sql="", policy=POLICY, database="sqlite", start=True):
-        self.dir = tempfile.mkdtemp(prefix="ppce-store-")
-        self.process = None
-        self.log = ""
+        super().__init__()
         for name in ("run", "state", "secrets", "certificates", "officers"):
             os.mkdir(self.path(name), 0o700)
         self.write("ppce.yaml", "log_level: debug\n")
@@ -457,14 +438,7 @@ class Store:
         self.table = Table()
         self.vmmd = None
         if start:
-            try:
-                self.start()
-            except BaseException:
-                self.clean_up()
-                raise
-
-    def path(self, tail):
-        return os.path.join(self.dir, tail)
+            self.start_or_clean_up()
 
     def write(self, tail, content):
         pathlib.Path(self.path(tail)).write_text(content)
@@ -477,25 +451,8 @@ class Store:
         finally:
             db.close()
 
-    def spawn(self):
-        self.ready = threading.Event()
-        self.process = subprocess.Popen([str(build_dir() / "bin" / "ppce-store"), "-C", self.dir],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        text=True, errors="replace")
-        self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
-        self.reader.start()
-
-    def read_log(self, stream):
-        for line in stream:
-            self.log += line
-            if line.rstrip().endswith("ready"):
-                self.ready.set()
-        stream.close()
-        self.ready.set()
-
     def start(self):
-        self.spawn()
-        assert self.ready.wait(30) and self.process.poll() is None, f"ppce-store does not start:\n{self.log}"
+        super().start()
         self.vmmd = self.connect()
         return self
 
@@ -504,23 +461,6 @@ class Store:
 
     def attach(self, slot=0, **options):
         return self.vmmd.attach(slot, **options)
-
-    def wait(self):
-        code = self.process.wait(30)
-        self.reader.join(10)
-        self.process = None
-        return code
-
-    def kill(self):
-        self.process.kill()
-        self.wait()
-
-    def stop(self):
-        if not self.process:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        code = self.wait()
-        assert code == 0, f"ppce-store ended with {code}:\n{self.log}"
 
     def alive(self):
         return self.process.poll() is None and self.call("GET", "/livez").status == 200
@@ -541,15 +481,6 @@ class Store:
     def obligations(self, query=""):
         return self.call("GET", "/v1/obligations" + query).json()["obligations"]
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        try:
-            self.stop()
-        finally:
-            self.clean_up()
-
     def clean_up(self):
         if self.process:
             self.kill()
@@ -558,4 +489,4 @@ class Store:
         self.audit.close()
         self.auth.close()
         self.table.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        super().clean_up()

@@ -7,8 +7,9 @@ import struct
 
 import pytest
 
+from harness import eventually
 from store_daemon import (CALL, CALL_MAGIC, DENIED, INSTANCE, INVALID, OK, QUERY, SLOT, SLOTS, TABLE, UNAVAILABLE,
-                          Store, attach_message, encode_call, eventually)
+                          Store, attach_message, encode_call)
 
 QUERIES = """\
   mine: {read: "SELECT day FROM training WHERE player = $user", label: "level=MID,own={$user/training}", apps: [records]}

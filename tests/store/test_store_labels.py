@@ -2,8 +2,8 @@
 """R2 and R3 at every relation of labels, per-row labels, parameters, limits; on SQLite and on PostgreSQL."""
 import pytest
 
-from store_daemon import (CONFLICT, DEADLINE, DENIED, INVALID, OK, QUERY, TOO_LARGE, UNAVAILABLE, UNKNOWN, WRITE, Store,
-                          eventually)
+from harness import eventually
+from store_daemon import (CONFLICT, DEADLINE, DENIED, INVALID, OK, QUERY, TOO_LARGE, UNAVAILABLE, UNKNOWN, WRITE, Store)
 
 QUERIES = """\
   low: {read: "SELECT day FROM training WHERE player = 'p1' ORDER BY day", label: "level=LOW", apps: [records]}

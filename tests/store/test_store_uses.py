@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from store_daemon import (DENIED, DIGEST_TEXT, INVALID, KEY, OK, RELEASE, RELEASE_MAGIC, TOO_LARGE, UNAVAILABLE, UNKNOWN, Store,
-                          build_dir, text)
+from harness import build_dir
+from store_daemon import (DENIED, DIGEST_TEXT, INVALID, KEY, OK, RELEASE, RELEASE_MAGIC, TOO_LARGE, UNAVAILABLE, UNKNOWN, Store, text)
 
 QUERIES = """\
   training:

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from daemon_base import assert_gone
 from harness import descendants, eventually, kvm_usable
-from vmmd_daemon import (BOTTOM, GONE, INSTANCE, NEED, REFUSED, UNAVAILABLE, Proxy, Vmmd, app_file, assert_gone, message)
+from vmmd_daemon import (BOTTOM, GONE, INSTANCE, NEED, REFUSED, UNAVAILABLE, Proxy, Vmmd, app_file, message)
 
 
 @pytest.fixture

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Runs the real ppce-vmmd in a directory of its own, and speaks to it as the operator and the proxy do."""
-import ctypes
 import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import struct
-import subprocess
-import tempfile
-import threading
 
-from harness import UnixClient, build_dir, descendants, eventually, process_born
+from daemon_base import Daemon
+from harness import UnixClient, build_dir, descendants, eventually
 from tender import (BEGIN, END, FLAG_TICKET, FRAME, FRAME_FAILED, MAGIC, PAGE, READY, REQUEST, RESPONSE, Answer, encode_request)  # noqa: F401
 
 # struct routing_message of include/ppce/routing.h
@@ -23,7 +19,6 @@ NUMBERS = ("lifetime", "discard", "max_instances", "idle_s", "max_age_s", "max_r
            "spawn_us", "create_us", "bind_us", "from_shell", "keep", "foreign", "ipv4", "port", "flow_s")
 # enum err_kind of lib/err.h
 INVALID, NOT_FOUND, UNAVAILABLE, FULL = 2, 5, 14, 15
-PR_SET_CHILD_SUBREAPER = 36
 
 BOTTOM = "level=LOW"
 POLICY = """\
@@ -191,93 +186,24 @@ class Proxy:
         return True
 
 
-class Vmmd:
+class Vmmd(Daemon):
     """One ppce-vmmd. `settings` are keys of the config's section vmmd."""
 
+    name = "ppce-vmmd"
+
     def __init__(self, directory=None, backend="process", start=True, user=None, program=None, **settings):
-        self.dir = str(directory or tempfile.mkdtemp(prefix="ppce-vmmd-"))
-        self.own_dir = directory is None
-        self.user = user
-        self.program = program or build_dir() / "bin" / "ppce-vmmd"
-        self.process = None
-        self.log = ""
-        os.makedirs(self.dir, exist_ok=True)
+        super().__init__(directory, program, user=user)
         self.configure(backend=backend, **settings)
         if user is not None:
             os.chown(self.dir, user, -1)
         if start:
-            self.start()
+            self.start_or_clean_up()
 
     def configure(self, policy=POLICY, proxy="", **settings):
         values = {"shells": 2, **settings}
         text = "log_level: debug\nvmmd:\n" + "".join(f"  {k}: {v}\n" for k, v in values.items()) + proxy
         pathlib.Path(self.dir, "ppce.yaml").write_text(text)
         pathlib.Path(self.dir, "policy.yaml").write_text(policy)
-
-    def path(self, tail):
-        return os.path.join(self.dir, tail)
-
-    def spawn(self):
-        self.ready = threading.Event()
-        self.process = subprocess.Popen([self.program, "-C", self.dir], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                        errors="replace", user=self.user)
-        self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
-        self.reader.start()
-
-    def read_log(self, stream):
-        for line in stream:
-            self.log += line
-            if line.endswith(": ready\n"):
-                self.ready.set()
-
-    def start(self):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans would come to us and be seen
-        self.spawn()
-        if not self.ready.wait(20):
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"vmmd is not ready\n{self.log}")
-        return self
-
-    def failing_start(self):
-        """Exit code of a start that must fail."""
-        self.spawn()
-        code = self.process.wait(30)
-        self.reader.join(10)
-        self.process = None
-        return code
-
-    def stop(self, sig=signal.SIGTERM, check=True):
-        """Ends the daemon; fails if it did not end cleanly or left a process behind."""
-        if not self.process:
-            return
-        family = descendants(self.process.pid)
-        self.process.send_signal(sig)
-        try:
-            code = self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
-        self.process = None
-        if check and sig == signal.SIGTERM:
-            assert code == 0, f"exit code {code}\n{self.log}"
-        assert_gone(family, self.log)
-        self.reader.join(10)
-
-    def close(self):
-        try:
-            self.stop()
-        finally:
-            if self.own_dir:
-                shutil.rmtree(self.dir, ignore_errors=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        self.stop(check=kind is None)
-        self.close()
 
     # REST
 
@@ -349,17 +275,3 @@ def stand_in_daemon(place, mode="", **options):
     """That ppce-vmmd, with its tenders in a certain mode."""
     (place / "mode").write_text(mode)
     return Vmmd(program=place / "ppce-vmmd", **{"shells": 0, **options})
-
-
-def alive(family):
-    return {(pid, born) for pid, born in family if process_born(pid) == born}
-
-
-def assert_gone(family, log=""):
-    """Every one of these processes ends soon. Reaps those that became our children."""
-    eventually(lambda: not alive(family), what=f"the end of {sorted(pid for pid, _ in family)} {log[-2000:]}")
-    for pid, _ in family:
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass
