@@ -17,7 +17,7 @@
 enum {
 	GAP_FIRST_MS = 1,
 	GAP_MAX_MS = 50,
-	PATIENCE_FIRST_MS = 5,
+	PATIENCE_FIRST_MS = 25, /* what is there but not awake finds the SYN later: most often it was not lost */
 	PATIENCE_MS = 200,	/* ... and then a quarter of the age of the call, if that is longer */
 	KEEPALIVE_PROBES = 127, /* Linux's maximum: a peer that computes for minutes answers none */
 };

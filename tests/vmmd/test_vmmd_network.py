@@ -39,7 +39,7 @@ def world(namespace, stand_in, tmp_path):
         vmmd = stand_in("tap_tender.py", mode, directory=tmp_path / "p", start=False)
         vmmd.net = Net(directory=vmmd.dir, start=False)
         made.append(vmmd.net)
-        vmmd.configure(shells=0, backend="process", proxy=network(**settings))
+        vmmd.configure(shells=0, backend="process", labelled_logs="true", proxy=network(**settings))  # see told()
         if net:
             vmmd.net.start()
         vmmd.start()
