@@ -2,6 +2,7 @@
 """Apps on an address of their own (transport tap), through the whole platform: the proxy speaks HTTP over TCP with lwIP in
 the guest, over a tap and a bridge that ppce-net made in a network namespace of the test's own."""
 import concurrent.futures
+import json
 import os
 import signal
 import socket
@@ -140,22 +141,35 @@ def test_ppce_net_dies(net):
 
 
 def test_nothing_is_left_of_many_starts_and_stops(net):
-    """Instances made and ended again and again: taps, neighbours, rules, processes and descriptors are as before."""
-    def state():
-        taps = [line for line in sh("ip", "-o", "link").splitlines() if "tap" in line or "t0" in line]
-        return len(net.family()), len(os.listdir(f"/proc/{net.pid('vmmd')}/fd")), len(os.listdir(f"/proc/{net.pid('net')}/fd"))
+    """PPCE_CYCLES instances made and ended, four at a time: after them there is what was before, and taps that are ready."""
+    def held():
+        return len(net.family()), len(os.listdir(f"/proc/{net.pid('vmmd')}/fd"))
 
     def cycle(_):
         made = net.rest("vmmd", "POST", "/v1/instances", {"app": "class", "label": SECRET})
         assert made.status == 201, made
         assert net.rest("vmmd", "DELETE", f"/v1/instances/{made.json()['uuid']}").status == 204
 
+    def taps():
+        return net.rest("net-rest", "GET", "/v1/taps").json()["taps"]
+
+    def only_ready_taps():
+        """As many ports, static neighbours and elements of the rules as ppce-net says that there are ready taps."""
+        ready, ports = taps(), len(json.loads(sh("bridge", "-j", "link")))
+        neighbours, rules = sh("ip", "neigh").count("PERMANENT"), sh("nft", "list", "ruleset")
+        return all(t["state"] == "ready" for t in ready) and ports == neighbours == len(ready) == rules.count(" . 02:50:")
+
     for i in net.cli_json("ps"):
         net.rest("vmmd", "DELETE", f"/v1/instances/{i['uuid']}")
     cycle(0)
+    eventually(lambda: net.rest("vmmd", "GET", "/v1/pools").json()["shells_ready"] == 2)
+    before = held()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(cycle, range(int(os.environ.get("PPCE_CYCLES", "60")))))
+        list(pool.map(cycle, range(int(os.environ.get("PPCE_CYCLES", "500")))))
     assert net.cli_json("ps") == []
+    eventually(lambda: held() == before, 20, f"processes and descriptors: {before}")
+    eventually(only_ready_taps, 20)
+    assert 3 <= len(taps()) <= 2 * 3 + 4  # a pool of three, and what is kept of those that were given back
 
 
 # Labelled data
