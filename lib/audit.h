@@ -24,7 +24,7 @@ struct audit_record {	   /* NULL and "" are left out */
 	const char *request_id, *actor, *class_name, *session, *purpose;
 	const char *app, *image, *instance; /* image: SHA-256 in hex */
 	const char *path, *address;
-	const char *object;	    /* what was read, written or released: name of the query or certificate */
+	const char *object;	    /* what was read, written or released: name of the query or certificate; the sink */
 	const char *category;	    /* "raw" or "aggregate" where data was handed over */
 	const char *owners;	    /* whose data: the tags of the object's label, "p7/training,p8/medical" */
 	const char *label;	    /* of the request */

@@ -63,7 +63,8 @@ static int load_config(struct vmmd *v, const char *dir, struct err *err)
 	for (const char *const *d = dirs; *d; d++)
 		if (daemon_mkdir(&v->config, *d, err) < 0)
 			return -1;
-	return applog_init(v->config.dir, err);
+	v->audit = audit_open(NULL, config_path(&v->config, "run/audit-log.sock", path, sizeof path), "vmmd", err);
+	return v->audit ? applog_init(v->config.dir, err) : -1;
 }
 
 /* The sockets come first: they are what keeps a second daemon away from the same directory. */
@@ -125,6 +126,7 @@ static void clean_up(struct daemon *d)
 	rest_api_free(d->api);
 	tenders_free(v);
 	state_close(v->state);
+	audit_close(v->audit);
 	policy_free(v->policy);
 	daemon_close(&d->life);
 }

@@ -376,12 +376,41 @@ void network_end(struct vmmd *v)
 
 /* --- what an instance gets --------------------------------------------------------------------------------------- */
 
+/* Where an instance may send to is on record before it exists. Waits for the log: only apps with sinks do. */
+static int record(struct vmmd *v, const struct instance *i, const char *sink, bool allowed, enum flow_rule rule,
+		  struct err *err)
+{
+	const struct audit_record r = { .event = "egress",
+					.actor = i->owner,
+					.app = i->app->r.name,
+					.image = i->digest,
+					.instance = i->uuid,
+					.object = sink,
+					.label = i->label,
+					.allowed = allowed,
+					.rule = flow_rule_name(rule) };
+	return audit_write(v->audit, &r, err);
+}
+
+static int record_grant(struct vmmd *v, const struct instance *i, const struct sinks_grant *grant, struct err *err)
+{
+	for (unsigned s = 0; s < grant->ngranted; s++)
+		if (record(v, i, grant->granted[s], true, FLOW_R6_EGRESS, err) < 0)
+			return -1;
+	for (unsigned s = 0; s < grant->nrefused; s++)
+		if (record(v, i, grant->refused[s].name, false, grant->refused[s].verdict.rule, err) < 0)
+			return -1;
+	return 0;
+}
+
 int network_grant(struct vmmd *v, struct instance *i, const char *wanted, struct err *err)
 {
 	struct sinks_grant grant;
 	if (sinks_judge(v->policy, &v->config, wanted, i->label, &grant, err) < 0)
 		return err_prefix(err, "app %s", i->app->r.name);
-	memcpy(i->net->sinks, grant.granted, sizeof i->net->sinks);
+	if (record_grant(v, i, &grant, err) < 0)
+		return -1;
+	sinks_list(&grant, i->net->sinks);
 	i->net->hears = grant.hears;
 	for (unsigned s = 0; s < grant.nrefused; s++)
 		event_add(&v->events, "sink-withheld", i->app->r.name, i->uuid, "%s, by %s: %s", grant.refused[s].name,

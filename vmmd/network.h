@@ -67,7 +67,8 @@ int network_start(struct vmmd *v, struct err *err);
 void network_end(struct vmmd *v); /* outstanding questions are forgotten without an answer */
 bool network_connected(const struct vmmd *v);
 /* Those of the app's sinks that this instance may have by its label (vmmd/sinks.h), into i->net->sinks; those that it may
- * not have are named in an event. ERR_CONFIG: a name that the configuration does not have. */
+ * not have are named in an event. Each decision is in the audit log when this returns. ERR_CONFIG: a name that the
+ * configuration does not have; ERR_UNAVAILABLE: the log does not work. */
 int network_grant(struct vmmd *v, struct instance *i, const char *wanted, struct err *err);
 /* Asks for a tap; i->net is there. ERR_UNAVAILABLE: no connection. */
 int network_take(struct vmmd *v, struct instance *i, const struct network_wish *wish, network_taken_fn *done,

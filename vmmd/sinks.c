@@ -96,9 +96,8 @@ static int judge(const struct policy *p, const struct config_sink *s, const stru
 
 static void add(struct sinks_grant *out, const char *name, const struct flow_verdict *verdict)
 {
-	size_t len = strlen(out->granted);
 	if (verdict->allowed) {
-		snprintf(out->granted + len, sizeof out->granted - len, "%s%s", len ? "," : "", name);
+		memcpy(out->granted[out->ngranted++], name, PPCE_NAME_SIZE);
 		return;
 	}
 	memcpy(out->refused[out->nrefused].name, name, PPCE_NAME_SIZE);
@@ -112,7 +111,7 @@ int sinks_judge(const struct policy *p, const struct config *c, const char *want
 	struct flow_verdict verdict;
 	struct label instance;
 
-	out->granted[0] = '\0';
+	out->ngranted = 0;
 	out->nrefused = 0;
 	out->hears = false;
 	if (sinks_check(c, wanted, err) < 0) {
@@ -128,6 +127,14 @@ int sinks_judge(const struct policy *p, const struct config *c, const char *want
 		add(out, s->name, &verdict);
 	}
 	return 0;
+}
+
+void sinks_list(const struct sinks_grant *grant, char out[NET_SINKS_SIZE])
+{
+	size_t len = 0;
+	out[0] = '\0';
+	for (unsigned i = 0; i < grant->ngranted; i++)
+		len += (size_t)snprintf(out + len, NET_SINKS_SIZE - len, "%s%s", i ? "," : "", grant->granted[i]);
 }
 
 void sinks_describe(const struct config *c, const char *granted, struct control_net *out)

@@ -15,8 +15,9 @@
 #include "policy/flow.h"
 
 struct sinks_grant {
-	char granted[NET_SINKS_SIZE]; /* "a,b" in the order that they were wanted in */
-	bool hears;		      /* one of them says back what is not for everybody */
+	unsigned ngranted; /* in the order that they were wanted in */
+	char granted[PPCE_SINKS_MAX][PPCE_NAME_SIZE];
+	bool hears; /* one of them says back what is not for everybody */
 	unsigned nrefused;
 	struct {
 		char name[PPCE_NAME_SIZE];
@@ -30,6 +31,8 @@ int sinks_check(const struct config *c, const char *wanted, struct err *err);
 /* `label`: canonical. ERR_CONFIG: a sink of `wanted` is not in the configuration, or its label not of the policy. */
 int sinks_judge(const struct policy *p, const struct config *c, const char *wanted, const char *label,
 		struct sinks_grant *out, struct err *err);
+/* The granted ones as a list: "a,b". */
+void sinks_list(const struct sinks_grant *grant, char out[NET_SINKS_SIZE]);
 /* Are the labels of all sinks labels of the policy? ERR_CONFIG names the sink. */
 int sinks_check_labels(const struct policy *p, const struct config *c, struct err *err);
 /* The granted ones with their addresses, into out->sink; out->gateway is set already. */

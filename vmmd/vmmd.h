@@ -22,6 +22,7 @@
 #include <sys/queue.h>
 #include <uv.h>
 
+#include "lib/audit.h"
 #include "lib/config.h"
 #include "policy/policy.h"
 #include "vmmd/apps.h"
@@ -55,6 +56,7 @@ struct vmmd {
 	struct attach attach;
 	struct network network;
 	struct events events;
+	struct audit *audit; /* for what instances may send to */
 	struct metrics metrics;
 	struct http_client *net_rest; /* to ppce-net's listing; NULL until somebody asks */
 	bool ending;		      /* everything is being taken down: start nothing */

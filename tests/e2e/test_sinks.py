@@ -65,7 +65,9 @@ def test_rows_by_the_apps_own_client_library(world):
     answer = ask(world, "ann", "select n, t from r order by n")
     assert answer.status == 200 and answer.text == "1\trow 1\n2\trow 2\n3\trow 3\n"
     assert ask(world, "ann", "delete from r").status == 502
-    assert world.cli_json("ps", "pg")[0]["sinks"] == "records-db"
+    [instance] = world.cli_json("ps", "pg")
+    assert instance["sinks"] == "records-db"
+    assert world.audit(event="egress", instance=instance["uuid"], object="records-db", allowed=True, rule="R6")
 
 
 @pytest.mark.parametrize("who, why", [("top", "R6"), ("low", "R2")])
@@ -77,6 +79,7 @@ def test_a_label_that_the_sink_does_not_fit(world, who, why):
     label = USERS[who]
     assert [i["sinks"] for i in world.cli_json("ps", "pg") if i["label"] == label] == [""]
     assert any(why in e["text"] and "records-db" in e["text"] for e in world.cli_json("events"))
+    assert world.audit(event="egress", app="pg", label=label, object="records-db", allowed=False, rule=why)
 
 
 def test_what_a_sink_has_said_stays_out_of_the_logs(world):

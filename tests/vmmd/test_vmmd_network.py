@@ -4,12 +4,16 @@ ppce-net for what the real one never does."""
 import http.client
 import json
 import os
+import pathlib
 import signal
+import sys
 
 import pytest
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "audit"))
+from audit_daemon import AuditDaemon  # noqa: E402
 from fake_net import FakeNet, is_closed
-from harness import Platform, eventually
+from harness import Platform, audit_records, eventually
 from net_daemon import CONFLICT, GIVE, GIVEN, LOST, REFUSED as NET_REFUSED, Net, sh
 from tender import FLAG_LAST, READY
 from vmmd_daemon import (BOTTOM, FULL, GONE, INSTANCE, NEED, REFUSED, UNAVAILABLE, Proxy, app_file, message, place_stand_in,
@@ -40,6 +44,8 @@ def world(namespace, stand_in, tmp_path):
         vmmd.net = Net(directory=vmmd.dir, start=False)
         made.append(vmmd.net)
         vmmd.configure(shells=0, backend="process", labelled_logs="true", proxy=network(**settings))  # see told()
+        vmmd.auditor = AuditDaemon(vmmd.dir)
+        made.append(vmmd.auditor)
         if net:
             vmmd.net.start()
         vmmd.start()
@@ -49,8 +55,8 @@ def world(namespace, stand_in, tmp_path):
         return vmmd
 
     yield make
-    for net in made:
-        net.close()
+    for daemon in made:
+        daemon.close()
 
 
 def connected(vmmd, state=1):
@@ -104,6 +110,26 @@ def test_sinks_by_label(world):
     assert granted == {BOTTOM: "low,mail", "level=HIGH": "high,mail", "level=HIGH,comp={A}": ""}
     texts = [(e["uuid"] != "", e["text"].split(":")[0]) for e in vmmd.events("sink-withheld")]
     assert texts == [(True, t) for t in ("high, by R2", "low, by R6", "low, by R6", "high, by R6", "mail, by R6")]
+    records = [r for r in audit_records(vmmd.dir) if r["event"] == "egress"]
+    assert [(r["label"], r["object"], r["allowed"], r["rule"]) for r in records] == [
+        (BOTTOM, "low", True, "R6"), (BOTTOM, "mail", True, "R6"), (BOTTOM, "high", False, "R2"),
+        ("level=HIGH", "high", True, "R6"), ("level=HIGH", "mail", True, "R6"), ("level=HIGH", "low", False, "R6"),
+        *(("level=HIGH,comp={A}", name, False, "R6") for name in ("low", "high", "mail"))]
+    assert all(r["app"] == "a" and r["daemon"] == "vmmd" and r["instance"] for r in records)
+
+
+def test_no_sinks_without_the_log(world):
+    """What an instance may send to is on record before the instance exists."""
+    vmmd = world()
+    vmmd.add_app("a", "net", "class", transport="tap", sinks="low")
+    vmmd.add_app("b", "net", "class", transport="tap")
+    with Proxy(vmmd) as proxy:
+        vmmd.auditor.stop()
+        refused = proxy.need("a")
+        assert (refused.type, refused.kind) == (REFUSED, UNAVAILABLE)
+        proxy.start("b")
+        vmmd.auditor.start()
+        proxy.start("a")
 
 
 @pytest.fixture(scope="module")
