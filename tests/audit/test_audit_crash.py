@@ -75,11 +75,13 @@ def test_kill_9_of_the_signer(log):
         signer, = (int(p) for p in subprocess.run(["pgrep", "-P", str(log.process.pid)], capture_output=True, text=True)
                    .stdout.split())
         os.kill(signer, 9)
-        client.write(record(1))
+        client.send(record(1))  # it may be faster than the news of the signer's end, or not
+        answer = client.receive()
+        acknowledged = answer is not None and answer[1] == WRITTEN
         assert log.wait() == 1 and "signer" in log.log
     log.start()
     log.stop()
-    assert log.verify() == [] and check_log.check(log.files) == 2
+    assert log.verify() == [] and check_log.check(log.files) in ((2,) if acknowledged else (1, 2))
 
 
 @pytest.mark.parametrize("part", [b"{", b'{"actor":"ann","allowed":true', b"\0" * 5000, b"x" * 100000])
