@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """All tests, stage by stage, counted. Called by scripts/test, which sees to the packages."""
 import argparse
+import collections
 import concurrent.futures
 import contextlib
 import json
@@ -137,6 +138,10 @@ def pytest(count, options, directory, *what, env=None):
     bad = [c for c in bad if case_name(c) not in steady]
     skipped = [c for c in cases if c.find("skipped") is not None]
     good = [c for c in cases if c not in bad and c not in skipped]
+    reasons = collections.Counter(c.find("skipped").get("message") for c in skipped)
+    for reason, number in sorted(reasons.items()):
+        if "kvm" not in reason:  # the last line but one tells of that
+            count.notes.append(f"SKIPPED {number} tests in {directory}: {reason}")
     for case in bad:
         count.one(False, case_name(case))
     count.add(len(good), 0, "", skipped=len(skipped))

@@ -13,7 +13,7 @@ import harness
 import health
 
 sys.path.append(str(harness.ROOT / "tests" / "net"))
-from net_daemon import Namespace  # noqa: E402
+from net_daemon import Namespace, obstacle  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=["kvm", "process"])
@@ -76,17 +76,9 @@ def database(tmp_path_factory):
 
 def network_obstacle():
     """Why this machine cannot run these tests, or None."""
-    if not (harness.build_dir() / "bin" / "ppce-net").exists():
-        return "ppce-net is not built (libmnl-dev is missing)"
     if b"tcp_input" not in (harness.build_dir() / "guest" / "libppce.a").read_bytes():
         return "guests are built without lwIP"
-    if not os.path.exists("/dev/net/tun"):
-        return "there is no /dev/net/tun here"
-    try:
-        with Namespace():
-            return None
-    except PermissionError as e:
-        return str(e)
+    return obstacle()
 
 
 @pytest.fixture(scope="module")

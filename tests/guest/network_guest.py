@@ -13,24 +13,13 @@ import threading
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("tender", "net")]
-from net_daemon import Namespace, sh  # noqa: E402
+from net_daemon import sh  # noqa: E402
 from tender import BEGIN, END, FRAME, MAGIC, READY, RESET_NONE, SCALE, Tender  # noqa: E402
 from wire import GATEWAY, GATEWAY_MAC, IP, MAC, control_net  # noqa: E402
 
 PORT = 8080
 LINK = "tap0"
 SINKS = [("records-db", 5432, GATEWAY), ("other-sink", 99, GATEWAY)]
-
-
-def obstacle():
-    """Why this machine cannot run these tests, or None."""
-    if not os.path.exists("/dev/net/tun"):
-        return "there is no /dev/net/tun here"
-    try:
-        with Namespace():
-            return None
-    except PermissionError as e:
-        return str(e)
 
 
 def make_tap(link=LINK):

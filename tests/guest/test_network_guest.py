@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from network_guest import IP, LINK, PORT, Echo, NetworkGuest, obstacle, sh, sink  # noqa: E402
+from network_guest import IP, LINK, PORT, Echo, NetworkGuest, sh, sink  # noqa: E402
 from fake_store import release  # noqa: E402
-from net_daemon import Namespace  # noqa: E402
+from net_daemon import Namespace, no_taps  # noqa: E402
 from tender import BUILD, RESET_DISCARD, RESET_NONE, RESET_PRISTINE, SCALE, Tender, backends  # noqa: E402
 
 GUESTS = BUILD / "tests" / "guest"
@@ -21,7 +21,7 @@ GUESTS = BUILD / "tests" / "guest"
 
 @pytest.fixture(scope="module", params=backends())
 def snapshots(request):
-    if why := obstacle():
+    if why := no_taps():
         pytest.skip(why)
     booted = {}
 

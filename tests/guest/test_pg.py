@@ -9,8 +9,8 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "store")]
 from databases import Postgres  # noqa: E402
-from network_guest import NetworkGuest, obstacle  # noqa: E402
-from net_daemon import Namespace  # noqa: E402
+from network_guest import NetworkGuest  # noqa: E402
+from net_daemon import Namespace, no_taps  # noqa: E402
 from tender import BUILD, RESET_NONE, RESET_PRISTINE, SCALE, Tender, backends  # noqa: E402
 
 IMAGE = BUILD / "tests" / "guest" / "pg"
@@ -20,7 +20,7 @@ IMAGE = BUILD / "tests" / "guest" / "pg"
 def test_rows_by_libpq(backend):
     if not IMAGE.exists():
         pytest.skip("there was no static libpq, or no lwIP, to build tests/guest/pg with")
-    if why := obstacle():
+    if why := no_taps():
         pytest.skip(why)
     tender = Tender(backend)
     snapshot = tender.boot(IMAGE)

@@ -53,10 +53,8 @@ class Namespace:
         os.close(self.home)
 
 
-def obstacle():
-    """Why this machine cannot run tests with ppce-net, or None."""
-    if not (build_dir() / "bin" / "ppce-net").exists():
-        return "ppce-net is not built (libmnl-dev is missing)"
+def no_taps():
+    """Why no tap can be made in a namespace here, or None."""
     if not os.path.exists("/dev/net/tun"):
         return "there is no /dev/net/tun here"
     try:
@@ -64,6 +62,13 @@ def obstacle():
             return None
     except PermissionError as e:
         return str(e)
+
+
+def obstacle():
+    """Why this machine cannot run tests with ppce-net, or None."""
+    if not (build_dir() / "bin" / "ppce-net").exists():
+        return "ppce-net is not built (libmnl-dev is missing)"
+    return no_taps()
 
 
 def links():
