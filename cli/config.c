@@ -15,15 +15,23 @@ static struct queries *load_queries(const struct policy *p, const char *path, st
 }
 
 /* The file's reader does not know the policy. */
-static int check_sinks(const struct config *config, const struct policy *p, struct err *err)
+static int check_sink(const struct config_sink *sink, const struct policy *p, struct err *err)
 {
 	struct label label;
+	const char *key = label_parse(p, sink->label, &label, err) < 0	   ? "label"
+			  : label_parse(p, sink->returns, &label, err) < 0 ? "returns"
+									   : NULL;
+	if (!key)
+		return 0;
+	err->kind = ERR_CONFIG;
+	return err_prefix(err, "ppce.yaml: network.sinks: %s: %s", sink->name, key);
+}
+
+static int check_sinks(const struct config *config, const struct policy *p, struct err *err)
+{
 	for (unsigned i = 0; i < config->network.sinks; i++)
-		if (label_parse(p, config->network.sink[i].label, &label, err) < 0 ||
-		    label_parse(p, config->network.sink[i].returns, &label, err) < 0) {
-			err->kind = ERR_CONFIG;
-			return err_prefix(err, "network.sinks: %s", config->network.sink[i].name);
-		}
+		if (check_sink(&config->network.sink[i], p, err) < 0)
+			return -1;
 	return 0;
 }
 
