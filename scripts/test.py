@@ -138,7 +138,7 @@ def pytest(count, options, directory, *what, env=None):
     bad = [c for c in bad if case_name(c) not in steady]
     skipped = [c for c in cases if c.find("skipped") is not None]
     good = [c for c in cases if c not in bad and c not in skipped]
-    reasons = collections.Counter(c.find("skipped").get("message") for c in skipped)
+    reasons = collections.Counter(c.find("skipped").get("message") or "no reason given" for c in skipped)
     for reason, number in sorted(reasons.items()):
         if "kvm" not in reason:  # the last line but one tells of that
             count.notes.append(f"SKIPPED {number} tests in {directory}: {reason}")
